@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "datasets/quantity.h"
 #include "harness/claims/projection.h"
 #include "harness/params.h"
 
@@ -22,6 +23,7 @@ struct Axis {
   std::vector<Value> allowed = {};       // closed set, or empty
   double minimum = 1;                    // for numbers
   std::optional<Value> legacy_default = {};  // left out of the case identity when equal (axes added later)
+  datasets::Dimension dimension = datasets::Dimension::count;  // how its numbers are written: 4k, 16MiB, 10ms, 2%
 };
 
 struct Implementation {
