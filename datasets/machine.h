@@ -44,6 +44,7 @@ struct Cluster {
   std::string device;          // Device id
   int devices_per_node = 1;
   int nodes = 1;               // most there are; a case uses as many as its ranks need
+  // Usable: the datasheet's bandwidth times the fitted eff_intra and eff_inter, where the descriptor has them.
   Link intra;                  // device to device inside a node (NVSwitch: every device its own full-rate port)
   Link inter;                  // one NIC
   int nics_per_node = 1;       // devices share NICs by affinity: device d uses NIC d * nics / devices
@@ -70,6 +71,8 @@ struct Model {
 Device load_device(std::string_view id, std::string_view root);
 Cluster load_cluster(std::string_view id, std::string_view root);
 Model load_model(std::string_view id, std::string_view root);
+// Sets the plain fields of a cluster from its constants again, after a constant was changed (perturbed copies).
+void apply_constants(Cluster& cluster);
 std::vector<std::string> device_ids(std::string_view root);
 std::vector<std::string> cluster_ids(std::string_view root);
 std::vector<std::string> model_ids(std::string_view root);
