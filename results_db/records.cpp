@@ -28,4 +28,10 @@ const char* to_string(Status status) {
   throw std::invalid_argument("not a status");
 }
 
+Status status_from(const std::string& text) {
+  for (const Status status : {Status::ok, Status::failed, Status::skipped})
+    if (text == to_string(status)) return status;
+  throw std::invalid_argument("not a status: " + text);
+}
+
 }  // namespace assay::results_db
