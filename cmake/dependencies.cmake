@@ -8,6 +8,7 @@ function(assay_need package debian)
   if(NOT ${package}_FOUND)
     message(FATAL_ERROR "${package} not found: install ${debian} (./ci/bootstrap installs everything)")
   endif()
+  set(${package}_VERSION "${${package}_VERSION}" PARENT_SCOPE)
 endfunction()
 
 assay_need(fmt libfmt-dev)

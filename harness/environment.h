@@ -8,8 +8,8 @@
 
 namespace assay::harness {
 
-// The machine: facts that do not change between runs. `id` hashes processor, core and cache counts, memory size (GiB), GPUs,
-// hypervisor, and outside containers (whose names are random) the host name.
+// The machine: facts that do not change between runs. `id` hashes processor, core and cache counts, memory size (GiB),
+// GPUs, hypervisor, and outside containers (whose names are random) the host name.
 results_db::MachineRecord capture_machine();
 results_db::MachineRecord machine_record(const SystemFacts& facts);
 
