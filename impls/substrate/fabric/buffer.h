@@ -1,0 +1,88 @@
+#pragma once
+// Memory of a rank. On fabrics with real data a Buffer holds bytes; on `cluster` it has only a size. While a message
+// that sends it is in flight the buffer is borrowed: reading is allowed, overwriting throws (always for real data; for
+// virtual buffers in builds with ASSAY_DEBUG_CHECKS, where each carries a control block to count borrows).
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <span>
+#include <stdexcept>
+#include <utility>
+
+namespace assay::substrate {
+
+class Rank;
+
+#ifdef ASSAY_DEBUG_CHECKS
+inline constexpr bool kDebugChecks = true;
+#else
+inline constexpr bool kDebugChecks = false;
+#endif
+
+// A program that breaks the contract of Rank: overwrites borrowed memory, reads a virtual tensor, mismatches messages.
+class ContractViolation : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
+};
+
+// The bytes behind a Buffer. A message in flight shares them, so that leaving a program early cannot free them under
+// the copying rank. `borrows` is touched by the owning rank only.
+struct Storage {
+  Storage(std::byte* memory, std::int64_t size, bool is_owned) : data(memory), bytes(size), owned(is_owned) {}
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  std::byte* data;
+  std::int64_t bytes;
+  bool owned;
+  int borrows = 0;
+};
+
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept
+      : rank_(std::exchange(other.rank_, nullptr)),
+        storage_(std::move(other.storage_)),
+        bytes_(std::exchange(other.bytes_, 0)),
+        entry_(other.entry_) {}
+  // Throws ContractViolation when the bytes overwritten are still borrowed by a message.
+  Buffer& operator=(Buffer&& other);
+  ~Buffer() {
+    if (rank_ != nullptr) release();
+  }
+
+  std::int64_t bytes() const { return bytes_; }
+  bool is_virtual() const { return storage_ == nullptr || storage_->data == nullptr; }
+  explicit operator bool() const { return rank_ != nullptr; }
+  const char* name() const;
+
+  template <class T>
+  std::span<const T> read(std::source_location where = std::source_location::current()) const {
+    require_data(where);
+    return {reinterpret_cast<const T*>(storage_->data), static_cast<std::size_t>(bytes_) / sizeof(T)};
+  }
+  template <class T>
+  std::span<T> write(std::source_location where = std::source_location::current()) {
+    require_unborrowed(where);
+    require_data(where);
+    return {reinterpret_cast<T*>(storage_->data), static_cast<std::size_t>(bytes_) / sizeof(T)};
+  }
+
+ private:
+  friend class Rank;
+  Buffer(Rank* rank, std::shared_ptr<Storage> storage, std::int64_t bytes, std::uint32_t entry)
+      : rank_(rank), storage_(std::move(storage)), bytes_(bytes), entry_(entry) {}
+  void release() noexcept;
+  void require_data(std::source_location where) const;
+  void require_unborrowed(std::source_location where) const;
+
+  Rank* rank_ = nullptr;
+  std::shared_ptr<Storage> storage_;
+  std::int64_t bytes_ = 0;
+  std::uint32_t entry_ = 0;  // of the rank's ledger
+};
+
+}  // namespace assay::substrate

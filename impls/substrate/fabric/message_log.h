@@ -1,0 +1,52 @@
+#pragma once
+// What one rank sent and received, aggregated per (peer, kind): payload bytes and messages as counted at the Rank API,
+// and when they were under way.
+#include <cstdint>
+#include <vector>
+
+#include "impls/substrate/fabric/virtual_time.h"
+
+namespace assay::substrate {
+
+// Checked when two halves of a message meet, never used to choose between messages. The name is the kind in logs.
+struct Tag {
+  std::uint16_t value = 0;
+  const char* name = "message";
+};
+
+enum class Direction : std::uint8_t { sent, received };
+
+struct MessageLogEntry {
+  int peer = 0;
+  Tag tag;
+  Direction direction = Direction::sent;
+  std::int64_t messages = 0;
+  std::int64_t bytes = 0;
+  Picoseconds first_issue = 0;  // when the first was posted
+  Picoseconds last_end = 0;     // when the last was delivered
+  Picoseconds in_flight = 0;    // sum over messages, from both halves posted to delivered
+  Picoseconds exposed = 0;      // time the rank stood waiting for these messages ...
+  Picoseconds exposed_transfer =
+      0;  // ... of which both halves were posted, so the wire and not a late peer was at fault
+};
+
+class MessageLog {
+ public:
+  // The entry of one (peer, kind, direction), made on first use; the index stays valid.
+  std::uint32_t entry(int peer, Tag tag, Direction direction, Picoseconds now) {
+    for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+      const MessageLogEntry& e = entries_[i];
+      if (e.peer == peer && e.tag.value == tag.value && e.direction == direction) return i;
+    }
+    entries_.push_back({.peer = peer, .tag = tag, .direction = direction, .first_issue = now});
+    return static_cast<std::uint32_t>(entries_.size() - 1);
+  }
+  MessageLogEntry& operator[](std::uint32_t index) { return entries_[index]; }
+  const std::vector<MessageLogEntry>& entries() const { return entries_; }
+  void clear() { entries_.clear(); }
+
+ private:
+  std::vector<MessageLogEntry> entries_;  // in order of first use
+};
+
+}  // namespace assay::substrate

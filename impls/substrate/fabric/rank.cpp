@@ -1,0 +1,290 @@
+#include "impls/substrate/fabric/rank.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace assay::substrate {
+
+namespace {
+constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kSpareStorages = 8;
+}  // namespace
+
+std::string to_text(const std::source_location& where) {
+  std::string_view file = where.file_name();
+  if (const auto slash = file.rfind('/'); slash != std::string_view::npos) file.remove_prefix(slash + 1);
+  return fmt::format("{}:{}", file, where.line());
+}
+
+std::string_view to_string(Lane lane) {
+  switch (lane) {
+    case Lane::compute:
+      return "compute";
+    case Lane::copy:
+      return "copy";
+    case Lane::send:
+      return "send";
+    case Lane::receive:
+      return "receive";
+    case Lane::wait:
+      return "wait";
+  }
+  return "?";
+}
+
+std::int64_t RankReport::bytes_sent() const {
+  std::int64_t total = 0;
+  for (const MessageLogEntry& e : messages.entries())
+    if (e.direction == Direction::sent) total += e.bytes;
+  return total;
+}
+
+std::int64_t RankReport::messages_sent() const {
+  std::int64_t total = 0;
+  for (const MessageLogEntry& e : messages.entries())
+    if (e.direction == Direction::sent) total += e.messages;
+  return total;
+}
+
+int RunReport::critical_rank() const {
+  int last = 0;
+  for (std::size_t r = 1; r < ranks.size(); ++r)
+    if (ranks[r].finish > ranks[static_cast<std::size_t>(last)].finish) last = static_cast<int>(r);
+  return last;
+}
+
+Picoseconds RunReport::makespan() const { return ranks.at(static_cast<std::size_t>(critical_rank())).finish; }
+
+std::int64_t RunReport::memory_peak() const {
+  std::int64_t peak = 0;
+  for (const RankReport& rank : ranks) peak = std::max(peak, rank.memory.peak());
+  return peak;
+}
+
+// ---- Buffer
+
+Storage::~Storage() {
+  if (owned) std::free(data);
+}
+
+Buffer& Buffer::operator=(Buffer&& other) {
+  if (this == &other) return *this;
+  require_unborrowed(std::source_location::current());
+  if (rank_ != nullptr) release();
+  rank_ = std::exchange(other.rank_, nullptr);
+  storage_ = std::move(other.storage_);
+  bytes_ = std::exchange(other.bytes_, 0);
+  entry_ = other.entry_;
+  return *this;
+}
+
+const char* Buffer::name() const { return rank_ == nullptr ? "(empty)" : rank_->report_.memory.entries()[entry_].name; }
+
+void Buffer::release() noexcept {
+  rank_->report_.memory.release(entry_, bytes_, rank_->now());
+  if (storage_ && storage_->owned && storage_.use_count() == 1 && rank_->spare_.size() < kSpareStorages)
+    rank_->spare_.push_back(std::move(storage_));
+  rank_ = nullptr;
+  storage_.reset();
+}
+
+void Buffer::require_data(std::source_location where) const {
+  if (rank_ == nullptr)
+    throw ContractViolation(fmt::format("{}: the data of an empty buffer was asked for", to_text(where)));
+  if (is_virtual() && bytes_ > 0)
+    throw ContractViolation(
+        fmt::format("rank {}: the data of virtual buffer '{}' was asked for at {}; on {} only sizes exist", rank_->id(),
+                    name(), to_text(where), rank_->fabric_->name()));
+}
+
+void Buffer::require_unborrowed(std::source_location where) const {
+  if (storage_ && storage_->borrows > 0)
+    throw ContractViolation(
+        fmt::format("rank {}: buffer '{}' is overwritten at {} while a message that sends it has not been awaited",
+                    rank_->id(), name(), to_text(where)));
+}
+
+// ---- PendingMessage
+
+PendingMessage::PendingMessage(PendingMessage&& other) noexcept
+    : rank_(std::exchange(other.rank_, nullptr)),
+      send_(other.send_),
+      receive_(other.receive_),
+      sent_entry_(other.sent_entry_),
+      received_entry_(other.received_entry_),
+      outgoing_(std::move(other.outgoing_)),
+      landing_(std::move(other.landing_)),
+      waiting_since_(other.waiting_since_) {}
+
+bool PendingMessage::await_ready() {
+  waiting_since_ = rank_->now();
+  return rank_->fabric_->settle(*rank_, send_, receive_);
+}
+
+void PendingMessage::await_suspend(std::coroutine_handle<> continuation) {
+  rank_->fabric_->wait(*rank_, send_, receive_, continuation);
+}
+
+void PendingMessage::complete() {
+  Rank& rank = *std::exchange(rank_, nullptr);
+  RankReport& report = rank.report_;
+  const Picoseconds now = rank.now();
+  Span last;
+  std::uint32_t last_entry = 0;
+  const auto close = [&](OpId op, std::uint32_t entry, Lane lane) {
+    if (op == kNoOp) return;
+    const Span span = rank.fabric_->retire(rank, op);
+    MessageLogEntry& log = report.messages[entry];
+    log.in_flight += span.end - span.start;
+    log.last_end = std::max(log.last_end, span.end);
+    rank.record(lane, log.tag.name, span.start, span.end);
+    if (span.end >= last.end) {
+      last = span;
+      last_entry = entry;
+    }
+  };
+  close(send_, sent_entry_, Lane::send);
+  close(receive_, received_entry_, Lane::receive);
+  if (now > waiting_since_) {
+    // The half that ended last is the one waited for; before both sides had posted it, the peer was late.
+    const Picoseconds on_the_wire = std::max<Picoseconds>(0, now - std::max(waiting_since_, last.start));
+    MessageLogEntry& log = report.messages[last_entry];
+    log.exposed += now - waiting_since_;
+    log.exposed_transfer += on_the_wire;
+    report.exposed += now - waiting_since_;
+    report.exposed_transfer += on_the_wire;
+    rank.record(Lane::wait, log.tag.name, waiting_since_, now);
+  }
+  if (outgoing_) {
+    --outgoing_->borrows;
+    outgoing_.reset();
+  }
+}
+
+void PendingMessage::abandon() noexcept {
+  if (send_ != kNoOp) rank_->fabric_->abandon(*rank_, send_);
+  if (receive_ != kNoOp) rank_->fabric_->abandon(*rank_, receive_);
+  if (outgoing_) --outgoing_->borrows;
+}
+
+// ---- Rank
+
+void Rank::begin(const Picoseconds* clock, std::size_t timeline_limit) {
+  clock_ = clock;
+  report_ = {};
+  intervals_.clear();
+  timeline_limit_ = timeline_limit;
+}
+
+RankReport Rank::take_report(std::vector<Interval>& intervals) {
+  intervals.insert(intervals.end(), intervals_.begin(), intervals_.end());
+  intervals_.clear();
+  return std::move(report_);
+}
+
+std::shared_ptr<Storage> Rank::make_storage(std::int64_t bytes) {
+  if (!real()) {
+    if constexpr (kDebugChecks) return std::make_shared<Storage>(nullptr, bytes, false);
+    return nullptr;
+  }
+  std::shared_ptr<Storage> storage;
+  for (auto& spare : spare_) {
+    if (spare->bytes != bytes) continue;
+    storage = std::move(spare);
+    spare = std::move(spare_.back());
+    spare_.pop_back();
+    break;
+  }
+  if (!storage) {
+    const auto size = static_cast<std::size_t>(bytes);
+    auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, (size + kAlignment) / kAlignment * kAlignment));
+    if (data == nullptr) throw std::bad_alloc();
+    storage = std::make_shared<Storage>(data, bytes, true);
+  }
+  // All ones is a NaN in every float format: a read before the first write shows in the result.
+  if constexpr (kDebugChecks) std::memset(storage->data, 0xff, static_cast<std::size_t>(bytes));
+  return storage;
+}
+
+Buffer Rank::allocate(const char* name, Memory category, std::int64_t bytes) {
+  const std::uint32_t entry = report_.memory.charge(name, category, bytes, now());
+  return {this, make_storage(bytes), bytes, entry};
+}
+
+Buffer Rank::adopt(const char* name, Memory category, std::int64_t bytes, std::byte* data) {
+  if (!real()) return allocate(name, category, bytes);
+  const std::uint32_t entry = report_.memory.charge(name, category, bytes, now());
+  return {this, std::make_shared<Storage>(data, bytes, false), bytes, entry};
+}
+
+void Rank::check_peer(int peer, std::source_location where) const {
+  if (peer < 0 || peer >= size())
+    throw ContractViolation(
+        fmt::format("rank {}: message to or from rank {} of {} at {}", id_, peer, size(), to_text(where)));
+}
+
+void Rank::post_send(PendingMessage& pending, const Buffer& out, int peer, Tag tag, std::source_location where) {
+  const Half half{.peer = peer,
+                  .is_send = true,
+                  .tag = tag,
+                  .bytes = out.bytes(),
+                  .data = out.storage_ ? out.storage_->data : nullptr,
+                  .where = where};
+  pending.send_ = fabric_->post(*this, half);
+  pending.sent_entry_ = report_.messages.entry(peer, tag, Direction::sent, now());
+  MessageLogEntry& log = report_.messages[pending.sent_entry_];
+  ++log.messages;
+  log.bytes += out.bytes();
+  if (out.storage_) {
+    pending.outgoing_ = out.storage_;
+    ++pending.outgoing_->borrows;
+  }
+}
+
+void Rank::post_receive(PendingMessage& pending, int peer, std::int64_t bytes, const Expect& expect,
+                        std::source_location where) {
+  pending.landing_ = allocate(expect.name, expect.category, bytes);
+  const auto& storage = pending.landing_.storage_;
+  const Half half{.peer = peer,
+                  .is_send = false,
+                  .tag = expect.tag,
+                  .bytes = bytes,
+                  .data = storage ? storage->data : nullptr,
+                  .where = where};
+  pending.receive_ = fabric_->post(*this, half);
+  pending.received_entry_ = report_.messages.entry(peer, expect.tag, Direction::received, now());
+  MessageLogEntry& log = report_.messages[pending.received_entry_];
+  ++log.messages;
+  log.bytes += bytes;
+}
+
+Transfer Rank::shift(const Buffer& out, int offset, const Expect& expect, std::source_location where) {
+  const int ranks = size();
+  const int step = ((offset % ranks) + ranks) % ranks;
+  Transfer pending(this);
+  post_send(pending, out, (id_ + step) % ranks, expect.tag, where);
+  post_receive(pending, (id_ - step + ranks) % ranks, expect.bytes < 0 ? out.bytes() : expect.bytes, expect, where);
+  return pending;
+}
+
+Send Rank::send(const Buffer& out, int peer, Tag tag, std::source_location where) {
+  check_peer(peer, where);
+  Send pending(this);
+  post_send(pending, out, peer, tag, where);
+  return pending;
+}
+
+Transfer Rank::receive(int peer, const Expect& expect, std::source_location where) {
+  check_peer(peer, where);
+  if (expect.bytes < 0)
+    throw ContractViolation(
+        fmt::format("rank {}: the receive at {} states no size; the plan must", id_, to_text(where)));
+  Transfer pending(this);
+  post_receive(pending, peer, expect.bytes, expect, where);
+  return pending;
+}
+
+}  // namespace assay::substrate

@@ -1,0 +1,65 @@
+#pragma once
+// One operator of a rank program as the device models see it: what it computes and moves, in base units.
+#include <cstdint>
+#include <string_view>
+
+namespace assay::substrate {
+
+enum class OpKind : std::uint8_t { gemm, attention, attention_backward, pointwise, norm, copy };
+
+constexpr std::string_view to_string(OpKind kind) {
+  switch (kind) {
+    case OpKind::gemm:
+      return "gemm";
+    case OpKind::attention:
+      return "attention";
+    case OpKind::attention_backward:
+      return "attention_backward";
+    case OpKind::pointwise:
+      return "pointwise";
+    case OpKind::norm:
+      return "norm";
+    case OpKind::copy:
+      return "copy";
+  }
+  return "?";
+}
+
+// The element type the matrix unit sees; it names the peak (`peak_<dtype>`) of a device descriptor.
+enum class OpDtype : std::uint8_t { bf16, fp16, tf32, fp32, fp8, int8 };
+
+constexpr std::string_view to_string(OpDtype dtype) {
+  switch (dtype) {
+    case OpDtype::bf16:
+      return "bf16";
+    case OpDtype::fp16:
+      return "fp16";
+    case OpDtype::tf32:
+      return "tf32";
+    case OpDtype::fp32:
+      return "fp32";
+    case OpDtype::fp8:
+      return "fp8";
+    case OpDtype::int8:
+      return "int8";
+  }
+  return "?";
+}
+
+struct OpWork {
+  OpKind kind = OpKind::pointwise;
+  OpDtype dtype = OpDtype::bf16;
+  double flops = 0;  // executed FLOPs; masked-out blocks are not counted
+  double bytes = 0;  // device memory traffic, each operand once
+  double exps = 0;   // exponentials, attention only
+  // gemm: C[m, n] += A[m, k] B[k, n], `batch` times.
+  std::int64_t m = 0, n = 0, k = 0;
+  std::int64_t batch = 1;
+  // attention: `sequence` query rows against `keys` key rows of one head; heads, kv_heads and batch multiply it.
+  std::int64_t sequence = 0, keys = 0, heads = 0, kv_heads = 0, head_dim = 0;
+  bool causal = false;
+
+  bool operator==(const OpWork&) const = default;
+};
+
+}  // namespace assay::substrate
