@@ -1,0 +1,10 @@
+#pragma once
+// The kernels of this folder as plain functions, for tests and benchmarks; each is defined in the file of its
+// technique.
+#include "impls/attention/problem.h"
+
+namespace assay::attention {
+
+Kernel naive_attention(const Problem& problem, const Execution& execution);
+
+}  // namespace assay::attention
