@@ -138,6 +138,9 @@ bool is_suite_name(const std::string& name_or_path);
 // fabric: threads where there is one.
 Suite suite_of_technique(const Technique& technique, const std::vector<AxisOverride>& overrides = {},
                          const std::string& backend = {}, const std::string& fabric = {});
+// What `assay run NAME` runs: the suite of that name or file, else the technique, narrowed to the selection. For a
+// technique, backends and fabrics of the selection name what to run it on.
+Suite suite_named(const std::string& name, const Selection& selection = {});
 // The one case of a stored row, to run it again.
 Suite suite_of_record(const results_db::CaseRecord& record);
 
