@@ -247,7 +247,8 @@ Suite suite_of_record(const results_db::CaseRecord& record) {
   entry.cache = record.cache;
   entry.where = record.key;
   const Implementation& implementation = choose_implementation(entry, record.key);
-  for (const auto& [name, value] : Params::from_json(record.parameters_json).values()) {
+  const Params stored = Params::from_json(record.parameters_json);
+  for (const auto& [name, value] : stored.values()) {
     const Axis& axis = axis_of(implementation, entry.technique, name, record.key);
     const std::string where = fmt::format("{}: {}", record.key, name);
     entry.axes.push_back({axis.name, {read_value(axis, written(axis, value), where)}, where});
