@@ -57,7 +57,8 @@ std::string Params::to_json() const {
 
 Params Params::from_json(const std::string& json) {
   Params params;
-  for (const auto& [name, value] : nlohmann::json::parse(json).items()) {
+  const nlohmann::json object = nlohmann::json::parse(json);  // items() of a temporary would dangle
+  for (const auto& [name, value] : object.items()) {
     if (value.is_number_integer()) {
       params.set(name, value.get<std::int64_t>());
     } else if (value.is_number()) {
