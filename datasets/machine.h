@@ -8,12 +8,12 @@
 
 namespace assay::datasets {
 
-// One number of a descriptor with where it comes from, so that a report can list its sources and a verdict can say which
-// constant it hangs on.
+// One number of a descriptor with where it comes from, so that a report can list its sources and a verdict can say
+// which constant it hangs on.
 struct Constant {
   double value = 0;
-  std::string source;     // datasheet, paper, "fitted: <file>" ...
-  double p90_error = 0;   // relative; 0 for datasheet facts, the P90 residual for fitted efficiencies
+  std::string source;    // datasheet, paper, "fitted: <file>" ...
+  double p90_error = 0;  // relative; 0 for datasheet facts, the P90 residual for fitted efficiencies
   bool fitted = false;
 };
 
@@ -21,15 +21,16 @@ struct Constant {
 struct Device {
   std::string id;
   std::string name;
-  // Every number by key. Keys every device has: memory_bytes, memory_bandwidth. Compute peaks: peak_<dtype> (bf16, fp16,
-  // tf32, fp32, fp8, int8; dense). Others where known: units (SMs), l2_bytes, clock_hz, launch_seconds, exp_per_second,
-  // link_bandwidth (per direction), power_watts, shared_bytes_per_unit. Fitted: eff_gemm, eff_memory, eff_attention ...
+  // Every number by key. Keys every device has: memory_bytes, memory_bandwidth. Compute peaks: peak_<dtype> (bf16,
+  // fp16, tf32, fp32, fp8, int8; dense). Others where known: units (SMs), l2_bytes, clock_hz, launch_seconds,
+  // exp_per_second, link_bandwidth (per direction), power_watts, shared_bytes_per_unit. Fitted: eff_gemm, eff_memory,
+  // eff_attention ...
   std::map<std::string, Constant, std::less<>> constants;
   std::string calibration;  // "" own; else the device whose fitted efficiencies it carries: rows say `carried`
   std::string file;         // where it was read
   std::string hash;         // content hash of the file
 
-  double at(std::string_view key) const;                    // throws UserError: "<file>: <key> is missing"
+  double at(std::string_view key) const;  // throws UserError: "<file>: <key> is missing"
   double get(std::string_view key, double fallback) const;
   bool has(std::string_view key) const;
 };
@@ -41,14 +42,14 @@ struct Link {
 };
 struct Cluster {
   std::string id;
-  std::string device;          // Device id
+  std::string device;  // Device id
   int devices_per_node = 1;
-  int nodes = 1;               // most there are; a case uses as many as its ranks need
+  int nodes = 1;  // most there are; a case uses as many as its ranks need
   // Usable: the datasheet's bandwidth times the fitted eff_intra and eff_inter, where the descriptor has them.
-  Link intra;                  // device to device inside a node (NVSwitch: every device its own full-rate port)
-  Link inter;                  // one NIC
-  int nics_per_node = 1;       // devices share NICs by affinity: device d uses NIC d * nics / devices
-  std::string topology;        // nvswitch | fat-tree | torus | rail | ...
+  Link intra;             // device to device inside a node (NVSwitch: every device its own full-rate port)
+  Link inter;             // one NIC
+  int nics_per_node = 1;  // devices share NICs by affinity: device d uses NIC d * nics / devices
+  std::string topology;   // nvswitch | fat-tree | torus | rail | ...
   std::map<std::string, Constant, std::less<>> constants;  // the same numbers with their sources
   std::string file;
   std::string hash;
@@ -57,7 +58,8 @@ struct Cluster {
 // datasets/models/<id>.toml
 struct Model {
   std::string id;
-  std::map<std::string, double, std::less<>> numbers;  // layers, hidden, heads, kv_heads, head_dim, ffn, vocab, parameters ...
+  std::map<std::string, double, std::less<>>
+      numbers;  // layers, hidden, heads, kv_heads, head_dim, ffn, vocab, parameters ...
   std::string source;
   std::vector<std::string> reconstructed;
   std::string file;

@@ -46,6 +46,15 @@ constexpr std::string_view to_string(OpDtype dtype) {
   return "?";
 }
 
+// How an attention kernel walks the score matrix; schedules differ in traffic, in work besides the two products, and in
+// what they can spread over units.
+enum class AttentionSchedule : std::uint8_t {
+  flash2,         // a task per (batch, head, query tile); O and the softmax state stay in registers (arXiv 2307.08691)
+  flash1,         // a task per (batch, head); warps split the keys, O is rescaled in every block (arXiv 2205.14135)
+  materialised,   // scores and probabilities go through device memory
+  mem_efficient,  // key chunks whose partial results go through device memory (arXiv 2112.05682)
+};
+
 struct OpWork {
   OpKind kind = OpKind::pointwise;
   OpDtype dtype = OpDtype::bf16;
@@ -57,7 +66,8 @@ struct OpWork {
   std::int64_t batch = 1;
   // attention: `sequence` query rows against `keys` key rows of one head; heads, kv_heads and batch multiply it.
   std::int64_t sequence = 0, keys = 0, heads = 0, kv_heads = 0, head_dim = 0;
-  bool causal = false;
+  bool causal = false;  // the last query sees the last key
+  AttentionSchedule schedule = AttentionSchedule::flash2;
 
   bool operator==(const OpWork&) const = default;
 };

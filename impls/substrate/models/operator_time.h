@@ -1,0 +1,35 @@
+#pragma once
+// How long one operator takes on a device: the larger of compute and memory, with the quantisation of tiles and waves,
+// split-K, what is not matrix multiplication, and launches. Constants come from the device's descriptor; the fitted
+// ones (eff_gemm, eff_memory ...) from measured operator times, never from a claim.
+#include <string>
+#include <vector>
+
+#include "datasets/machine.h"
+#include "impls/substrate/models/operator_work.h"
+
+namespace assay::substrate {
+
+struct OperatorTime {
+  double seconds = 0;
+  // What bounds it. matmul + softmax + traffic + launch is at least `seconds`: where two run at once the larger counts.
+  double matmul = 0;   // tensor cores busy
+  double softmax = 0;  // exp units and FP32 pipe, exposed behind the matmul
+  double traffic = 0;  // device memory, or L2 where read-modify-write partial sums bound a kernel
+  double launch = 0;
+  bool inside_domain = true;  // shape, dtype and device inside what the constants were fitted on
+};
+
+double peak(const datasets::Device& device, OpDtype dtype);  // FLOP/s, dense
+OperatorTime operator_time(const datasets::Device& device, const OpWork& work);
+inline double operator_seconds(const datasets::Device& device, const OpWork& work) {
+  return operator_time(device, work).seconds;
+}
+
+// Whether the device's constants (own or carried) were fitted on operators of this kind and size.
+bool calibrated_for(const datasets::Device& device, const OpWork& work);
+
+// The device as its datasheet promises: every fitted efficiency 1, every fitted overhead 0.
+datasets::Device datasheet_only(const datasets::Device& device);
+
+}  // namespace assay::substrate
