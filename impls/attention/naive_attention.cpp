@@ -66,6 +66,7 @@ Kernel naive_attention(const Problem& problem, const Execution& execution) {
       const int kv = problem.kv_head(h);
       QueryTile& tile = work->tiles[static_cast<std::size_t>(worker)];
       Scores& scores = work->scores[static_cast<std::size_t>(worker)];
+      const substrate::TileTask task_on_tiles(kernels);
       const auto s_of = [&](int i) { return scores.s.data() + i * tile_scores; };
       const auto p_of = [&](int i) { return scores.p.data() + i * tile_scores * size_of(kernels.operand); };
 

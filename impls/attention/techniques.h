@@ -6,5 +6,8 @@
 namespace assay::attention {
 
 Kernel naive_attention(const Problem& problem, const Execution& execution);
+Kernel mem_efficient_attention(const Problem& problem, const Execution& execution);
+Kernel flash_attention_1(const Problem& problem, const Execution& execution);
+Kernel flash_attention_2(const Problem& problem, const Execution& execution);
 
 }  // namespace assay::attention

@@ -22,6 +22,7 @@ substrate::Rows rows_of(const substrate::View& view, int b, int h, int first, in
 }  // namespace
 
 const TileKernels& kernels_for(const Problem& problem, const Execution& execution) {
+  if (execution.emulate) return substrate::emulated_amx_kernels();
   return substrate::tile_kernels(execution.isa, problem.dtype);
 }
 
@@ -86,11 +87,16 @@ QueryTile::QueryTile(const TileKernels& kernels, const Shape& shape, int rows)
       s(static_cast<std::size_t>(rows) * kTileQueries),
       o(static_cast<std::size_t>(shape.columns) * kTileQueries) {}
 
-void QueryTile::start(const TileKernels& kernels, const Shape& shape, const Problem& problem, const Tensors& tensors,
-                      int b, int h, int tile) {
+void QueryTile::load_queries(const TileKernels& kernels, const Shape& shape, const Problem& problem,
+                             const Tensors& tensors, int b, int h, int tile) {
   substrate::pack_queries(kernels,
                           rows_of(tensors.q, b, h, tile * kTileQueries, tile_rows(problem, tile), problem.head_dim),
                           shape.depth, q.data());
+}
+
+void QueryTile::start(const TileKernels& kernels, const Shape& shape, const Problem& problem, const Tensors& tensors,
+                      int b, int h, int tile) {
+  load_queries(kernels, shape, problem, tensors, b, h, tile);
   std::fill_n(o.data(), o.size(), 0.0F);
   std::fill_n(m, kTileQueries, kMinusInfinity);
   std::fill_n(l, kTileQueries, 0.0F);

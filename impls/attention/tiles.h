@@ -77,7 +77,9 @@ struct QueryTile {
   alignas(64) float alpha[kTileQueries];  // what the last block rescales the earlier ones by
 
   QueryTile(const substrate::TileKernels& kernels, const Shape& shape, int rows);
-  // Loads tile `tile` of (b, h) into q; O = 0, l = 0, m = -inf.
+  void load_queries(const substrate::TileKernels& kernels, const Shape& shape, const Problem& problem,
+                    const Tensors& tensors, int b, int h, int tile);
+  // load_queries, then O = 0, l = 0, m = -inf.
   void start(const substrate::TileKernels& kernels, const Shape& shape, const Problem& problem, const Tensors& tensors,
              int b, int h, int tile);
 };

@@ -29,6 +29,10 @@ struct TileKernels {
   int row_grain;  // rows of A come in multiples of this
   int depth_grain;  // depth comes in multiples of this
 
+  // Around the tile operations of one task, on the thread that runs it (AMX loads its tile configuration here).
+  void (*begin)();
+  void (*end)();
+
   // C[rows][32] = A B, and C[rows][32] = C diag(scale) + A B. a_stride in elements of A. Operands 64-byte aligned.
   void (*product)(const void* a, std::int64_t a_stride, const void* b, int rows, int depth, float* c);
   void (*scaled_product_add)(const void* a, std::int64_t a_stride, const void* b, int rows, int depth,
@@ -44,6 +48,18 @@ struct TileKernels {
   // The same in two passes for schedules that keep P in memory: exponentials in place, then scaling and packing.
   void (*exponentials)(float* s, int rows, float c, const float* m, float* l);
   void (*pack_scaled)(const float* s, int rows, const float* scale, void* p);
+};
+
+// Lives as long as the task whose tile operations it surrounds.
+class TileTask {
+ public:
+  explicit TileTask(const TileKernels& kernels) : kernels_(kernels) { kernels_.begin(); }
+  ~TileTask() { kernels_.end(); }
+  TileTask(const TileTask&) = delete;
+  TileTask& operator=(const TileTask&) = delete;
+
+ private:
+  const TileKernels& kernels_;
 };
 
 // The table for `isa` on problems of type `dtype`. Throws std::invalid_argument where the pair has none (avx512-bf16

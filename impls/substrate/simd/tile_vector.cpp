@@ -211,12 +211,16 @@ void pack_scaled(const float* HWY_RESTRICT s, int rows, const float* HWY_RESTRIC
   }
 }
 
+void nothing() {}
+
 const TileKernels& table(DType dtype) {
   static const TileKernels exact{hwy::TargetName(HWY_TARGET),
                                  DType::f32,
                                  false,
                                  kRowGrain,
                                  1,
+                                 nothing,
+                                 nothing,
                                  product,
                                  scaled_product_add,
                                  column_max,
@@ -228,6 +232,8 @@ const TileKernels& table(DType dtype) {
                                    true,
                                    kRowGrain,
                                    1,
+                                   nothing,
+                                   nothing,
                                    product,
                                    scaled_product_add,
                                    column_max,
