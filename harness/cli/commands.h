@@ -10,10 +10,11 @@ class App;
 namespace assay::cli {
 
 struct Context {
-  std::string database = "assay.db";   // --db
-  bool json = false;                   // --json
-  bool color = false;                  // terminal and no NO_COLOR
-  int width = 100;                     // columns of the terminal
+  std::string database = "assay.db";  // --db
+  bool json = false;                  // --json
+  bool color = false;                 // terminal and no NO_COLOR
+  int width = 100;                    // columns of the terminal
+  std::string command_line;           // as typed, for the record
   int exit_code = 0;
 };
 
@@ -27,6 +28,7 @@ void add_reproduce(CLI::App& app, Context& context);
 void add_rerun(CLI::App& app, Context& context);
 void add_db(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
+void add_worker(CLI::App& app, Context& context);
 void add_completion(CLI::App& app, Context& context);
 
 }  // namespace assay::cli

@@ -19,6 +19,11 @@ int run_program(int argc, char** argv) {
   app.add_option("--db", context.database, "results database")->envname("ASSAY_DB");
   app.add_flag("--json", context.json, "machine-readable output (every one has schema_version)");
   app.fallthrough();
+  for (int i = 0; i < argc; ++i) context.command_line += (i == 0 ? "" : " ") + std::string(argv[i]);
+  add_run(app, context);
+  add_show(app, context);
+  add_rerun(app, context);
+  add_worker(app, context);
   context.color = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) context.width = size.ws_col;

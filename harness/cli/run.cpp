@@ -1,0 +1,256 @@
+#include "harness/runner.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+
+#include "datasets/quantity.h"
+#include "datasets/user_error.h"
+#include "harness/cli/commands.h"
+#include "harness/cli/run_view.h"
+#include "harness/suite.h"
+
+namespace assay::cli {
+namespace {
+
+using harness::Progress;
+
+struct RunArguments {
+  std::string target;
+  std::vector<std::string> axes;
+  std::vector<std::string> settings;
+  std::vector<std::string> tags;
+  std::vector<std::string> families;
+  std::vector<std::string> only_tags;
+  std::string backend;
+  std::string fabric;
+  std::string resume;
+  std::string isolate;
+  std::uint64_t seed = 0;
+  bool has_seed = false;
+  bool no_gate = false;
+  bool roofs = false;
+  bool no_roofs = false;
+  bool ignore_load = false;
+  bool dry_run = false;
+  bool quiet = false;
+};
+
+// --set KEY=VALUE: how the cases are measured.
+void apply_setting(harness::Suite& suite, const std::string& text) {
+  const std::size_t equals = text.find('=');
+  const std::string key = text.substr(0, equals);
+  const std::string value = equals == std::string::npos ? "" : text.substr(equals + 1);
+  const std::string where = "--set " + key;
+  harness::CaseSettings& settings = suite.settings;
+  using datasets::Dimension;
+  const auto for_entries = [&](auto member) {
+    for (auto& entry : suite.entries) (entry.*member).reset();
+  };
+  const auto count = [&] {
+    const auto number = datasets::parse_count(value, where);
+    if (number < 1) throw UserError(fmt::format("{}: found {}, expected 1 or more", where, number));
+    return static_cast<int>(number);
+  };
+  if (key == "launches") {
+    settings.launches = count();
+    for_entries(&harness::SuiteEntry::launches);
+  } else if (key == "noise_target") {
+    settings.noise_target = datasets::parse_quantity(value, Dimension::fraction, where);
+    for_entries(&harness::SuiteEntry::noise_target);
+  } else if (key == "time_budget") {
+    settings.time_budget_seconds = datasets::parse_quantity(value, Dimension::seconds, where);
+    for_entries(&harness::SuiteEntry::time_budget_seconds);
+  } else if (key == "min_samples") {
+    settings.min_samples = count();
+    for_entries(&harness::SuiteEntry::min_samples);
+  } else if (key == "max_samples") {
+    settings.max_samples = count();
+    for_entries(&harness::SuiteEntry::max_samples);
+  } else if (key == "order") {
+    if (value != "interleaved" && value != "random" && value != "listed")
+      throw UserError(fmt::format("{}: found '{}', expected interleaved, random or listed", where, value));
+    suite.order = value;
+  } else if (key == "max_load") {
+    suite.max_load = datasets::parse_quantity(value, Dimension::fraction, where);
+  } else {
+    throw UserError(fmt::format(
+        "--set {}: unknown setting, expected launches, noise_target, time_budget, min_samples, max_samples, order or "
+        "max_load (axes go by --axis NAME=VALUES)",
+        key));
+  }
+}
+
+harness::Suite chosen_suite(const RunArguments& given) {
+  std::vector<harness::AxisOverride> axes;
+  for (const std::string& text : given.axes) axes.push_back(harness::parse_axis_override(text));
+  harness::Suite suite;
+  if (harness::is_suite_name(given.target)) {
+    harness::Selection selection;
+    selection.axes = axes;
+    selection.families = given.families;
+    selection.tags = given.only_tags;
+    if (!given.backend.empty()) selection.backends = {given.backend};
+    if (!given.fabric.empty()) selection.fabrics = {given.fabric};
+    suite = harness::select(harness::load_suite(given.target), selection);
+  } else {
+    const harness::Technique& technique = harness::resolve_technique(given.target);
+    suite = harness::suite_of_technique(technique, axes, given.backend, given.fabric);
+    suite.roofs = true;
+  }
+  for (const std::string& text : given.settings) apply_setting(suite, text);
+  if (!given.isolate.empty()) suite.isolate = given.isolate;
+  if (given.roofs) suite.roofs = true;
+  if (given.no_roofs) suite.roofs = false;
+  return suite;
+}
+
+std::string clock_text(double seconds) {
+  const auto whole = static_cast<long>(seconds + 0.5);
+  return whole >= 60 ? fmt::format("{}m{:02}s", whole / 60, whole % 60) : fmt::format("{}s", whole);
+}
+
+// A line that is redrawn on a terminal; elsewhere one plain line for each finished job.
+class ProgressPrinter {
+ public:
+  explicit ProgressPrinter(const Context& context)
+      : live_(isatty(STDERR_FILENO) == 1), width_(static_cast<std::size_t>(std::max(40, context.width - 1))) {}
+
+  void operator()(const Progress& now) {
+    if (now.finished != nullptr) {
+      if (!live_) print_finished(now);
+      return;
+    }
+    if (!live_) {
+      if (now.gated != nullptr && now.gated->status == results_db::Status::failed)
+        fmt::print(stderr, "gate {}: {}\n", now.case_key, now.gated->reason);
+      return;
+    }
+    std::string line = fmt::format("[{}/{}] {}", now.done + 1, now.total, clock_text(now.elapsed_seconds));
+    if (now.remaining_seconds > 0) line += fmt::format(", about {} left", clock_text(now.remaining_seconds));
+    line += now.phase == Progress::Phase::gate ? "  check  " : "  time  ";
+    line += now.case_key;
+    if (now.samples > 0) line += fmt::format("  n={} ±{:.1f}%", now.samples, 100 * now.half_width);
+    if (line.size() > width_) line.resize(width_);
+    fmt::print(stderr, "\r\x1b[K{}", line);
+    std::fflush(stderr);
+  }
+  void end() const {
+    if (live_) fmt::print(stderr, "\r\x1b[K");
+  }
+
+ private:
+  static void print_finished(const Progress& now) {
+    const results_db::LaunchRecord& launch = *now.finished;
+    std::string found = to_string(launch.status);
+    if (launch.status == results_db::Status::ok) {
+      for (const auto& metric : launch.metrics)
+        if (metric.name == "time" || metric.name == "step_time") found = datasets::format_si(metric.value, metric.unit);
+    } else {
+      found += ": " + launch.reason;
+    }
+    fmt::print(stderr, "[{}/{}] {} launch {}: {}\n", now.done, now.total, now.case_key, launch.ordinal, found);
+  }
+
+  bool live_;
+  std::size_t width_;
+};
+
+void print_cases(const std::vector<harness::Case>& cases) {
+  for (const auto& item : cases) fmt::print("{}\n", item.record().key);
+  fmt::print("{} cases\n", cases.size());
+}
+
+void run(const RunArguments& given, Context& context) {
+  harness::RunOptions options;
+  options.command = context.command_line;
+  options.tags = given.tags;
+  options.gate = !given.no_gate;
+  options.ignore_load = given.ignore_load;
+  if (given.has_seed) options.seed = given.seed;
+
+  harness::Suite suite;
+  if (!given.resume.empty()) {
+    auto store = results_db::Store::open(context.database, results_db::Open::read_only);
+    const auto earlier = store.find_run(given.resume);
+    suite = harness::parse_suite(earlier.suite_toml, "run " + earlier.id);
+    options.resume = earlier.id;
+  } else {
+    if (given.target.empty())
+      throw UserError("run needs a suite or a technique: assay run quick; `assay list suites` shows them");
+    suite = chosen_suite(given);
+  }
+  const auto cases = harness::expand(suite);
+  if (given.dry_run) {
+    print_cases(cases);
+    return;
+  }
+
+  auto store = results_db::Store::open(context.database, results_db::Open::create);
+  for (const std::string& note : store.notes()) fmt::print(stderr, "assay: {}\n", note);
+  ProgressPrinter printer(context);
+  const auto tell = [&](const Progress& now) { printer(now); };
+  const harness::RunSummary summary =
+      given.quiet ? harness::run_suite(store, suite, options) : harness::run_suite(store, suite, options, tell);
+  printer.end();
+
+  const auto record = store.find_run(summary.run_id);
+  if (context.json)
+    fmt::print("{}\n", run_as_json(store, record, {}));
+  else
+    fmt::print("{}", run_as_text(store, record, context, {}));
+  for (const std::string& warning : summary.warnings) fmt::print(stderr, "note: {}\n", warning);
+  if (summary.interrupted) {
+    fmt::print(stderr, "interrupted: everything measured is kept; go on with: assay run --resume {} --db {}\n",
+               summary.run_id.substr(0, 8), context.database);
+    context.exit_code = 130;
+    return;
+  }
+  context.exit_code = summary.failed > 0 ? 1 : summary.ok == 0 ? 3 : 0;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Context& context) {
+  auto* command = app.add_subcommand("run", "check and time a suite or a technique, and store every sample");
+  auto given = std::make_shared<RunArguments>();
+  command->add_option("target", given->target, "suite id or file, or technique id")->type_name("SUITE|TECHNIQUE");
+  command->add_option("--axis", given->axes, "axis values: sequence_length=1k,4k or sequence_length=1k..16k:x2")
+      ->type_name("NAME=VALUES")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--set", given->settings,
+                   "launches, noise_target, time_budget, min_samples, max_samples, order, max_load")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  command->add_option("--backend", given->backend, "cpu | cuda");
+  command->add_option("--fabric", given->fabric, "of programs over ranks: threads | cluster");
+  command->add_option("--family", given->families, "only this family of the suite")->allow_extra_args(false);
+  command->add_option("--only-tag", given->only_tags, "only cases of the suite with this tag")->allow_extra_args(false);
+  command->add_option("--tag", given->tags, "mark the run, to find it again by name")->allow_extra_args(false);
+  command->add_option("--resume", given->resume, "go on with an interrupted run")->type_name("RUN");
+  command->add_option("--seed", given->seed, "of the random inputs (default: fresh)")
+      ->each([given](const std::string&) { given->has_seed = true; });
+  command->add_option("--isolate", given->isolate, "one process a `case`, or one a backend and round")
+      ->check(CLI::IsMember({"backend", "case"}));
+  command->add_flag("--no-gate", given->no_gate, "time without checking first (A/A studies of the harness)");
+  command->add_flag("--roofs,!--no-roofs", given->roofs, "probe the machine's roofs in the same run")
+      ->each([given](const std::string& value) { given->no_roofs = value == "false"; });
+  command->add_flag("--ignore-load", given->ignore_load, "run on a busy machine; the run is flagged");
+  command->add_flag("--dry-run", given->dry_run, "print the cases and stop");
+  command->add_flag("--quiet", given->quiet, "no progress");
+  command->footer(
+      "Examples:\n"
+      "  assay run quick\n"
+      "  assay run flash-attention-2 --axis sequence_length=1k..8k:x2 --axis causal=0,1\n"
+      "  assay run ring-attention --fabric cluster --axis ranks=1024\n"
+      "  assay run attention --only-tag bf16 --set launches=10 --tag before\n"
+      "  assay run --resume 1f2e3d4c\n"
+      "Exit codes: 0 all cases ok, 1 a case failed, 2 bad input, 3 nothing could run, 130 interrupted.");
+  command->callback([given, &context] { run(*given, context); });
+}
+
+}  // namespace assay::cli

@@ -1,0 +1,61 @@
+#pragma once
+// Runs a suite: gate, roofs, launches in order, every launch stored before the next begins.
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/job.h"
+#include "harness/suite.h"
+#include "harness/worker.h"
+#include "results_db/store.h"
+
+namespace assay::harness {
+
+struct RunOptions {
+  std::string command;  // as typed, for the record
+  std::vector<std::string> tags;
+  std::optional<std::uint64_t> seed;  // of inputs and of a random order; fresh when absent
+  std::optional<std::string> resume;  // run id: only its missing launches
+  bool gate = true;
+  bool ignore_load = false;  // run on a busy machine and flag the run
+  double mutant_budget_seconds = 2;
+  WorkerLimits limits;
+  std::string program;  // worker executable; empty: this one
+};
+
+struct Progress {
+  enum class Phase { gate, launch };
+  Phase phase = Phase::launch;
+  std::size_t done = 0;   // jobs finished
+  std::size_t total = 0;  // jobs of this run
+  std::string case_key;
+  double elapsed_seconds = 0;
+  double remaining_seconds = 0;                        // estimate; 0: not known yet
+  std::size_t samples = 0;                             // of the launch under way
+  double half_width = 0;                               // its median's relative half-width
+  const results_db::LaunchRecord* finished = nullptr;  // set once when a launch has been stored
+  const results_db::GateRecord* gated = nullptr;       // set once when a gate has been stored
+};
+
+struct RunSummary {
+  std::string run_id;
+  bool interrupted = false;
+  std::size_t cases = 0;
+  std::size_t ok = 0;
+  std::size_t failed = 0;
+  std::size_t skipped = 0;
+  std::vector<std::string> warnings;
+};
+
+// Throws UserError for what the user can mend (another run holds the machine, load above the suite's limit). SIGINT and
+// SIGTERM end the run in order: what was measured stays, the run is marked interrupted.
+RunSummary run_suite(results_db::Store& store, const Suite& suite, const RunOptions& options,
+                     const std::function<void(const Progress&)>& progress = {});
+
+// One launch of one case in a fresh process, not stored.
+results_db::LaunchRecord launch_once(const Case& item, int ordinal, std::uint64_t seed, const RunOptions& options = {});
+
+Job job_of(const Case& item, JobKind kind, std::uint64_t seed);
+
+}  // namespace assay::harness

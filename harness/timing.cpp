@@ -1,0 +1,178 @@
+#include "harness/timing.h"
+
+#include <benchmark/benchmark.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <optional>
+#include <span>
+
+#include "harness/stats/median.h"
+
+namespace assay::harness {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Google Benchmark reports through this; the samples are taken inside the loop instead, one by one.
+class SilentReporter final : public benchmark::BenchmarkReporter {
+ public:
+  bool ReportContext(const Context&) override { return true; }
+  void ReportRuns(const std::vector<Run>&) override {}
+};
+
+void initialise_google_benchmark() {
+  static const bool once = [] {
+    int argc = 1;
+    char name[] = "assay";
+    char* argv[] = {name, nullptr};
+    benchmark::Initialize(&argc, argv);
+    return true;
+  }();
+  (void)once;
+}
+
+// The current frequency of the core this thread is on, through cpufreq; many virtual machines have none.
+class ClockReader {
+ public:
+  ClockReader() {
+    const int cpu = sched_getcpu();
+    const std::string path = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cpufreq/scaling_cur_freq";
+    file_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  }
+  ~ClockReader() {
+    if (file_ >= 0) close(file_);
+  }
+  ClockReader(const ClockReader&) = delete;
+  ClockReader& operator=(const ClockReader&) = delete;
+
+  bool readable() const { return file_ >= 0; }
+  float read_hz() const {
+    char text[32] = {};
+    const ssize_t got = pread(file_, text, sizeof text - 1, 0);
+    return got > 0 ? std::strtof(text, nullptr) * 1e3F : 0.0F;
+  }
+
+ private:
+  int file_ = -1;
+};
+
+// Evicts the caches by writing twice the last level. The size is read from the machine, not assumed.
+class CacheFlush {
+ public:
+  CacheFlush() {
+    long size = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+    if (size <= 0) size = 64L << 20;
+    buffer_.resize(static_cast<std::size_t>(size) * 2);
+  }
+  void operator()() {
+    for (std::size_t at = 0; at < buffer_.size(); at += 64) ++buffer_[at];
+    benchmark::ClobberMemory();
+  }
+
+ private:
+  std::vector<unsigned char> buffer_;
+};
+
+}  // namespace
+
+TimingResult time_region(const std::function<void()>& prepare, const std::function<void()>& region,
+                         const TimingPlan& plan, const std::function<void(std::size_t, double)>& progress) {
+  initialise_google_benchmark();
+  TimingResult result;
+  const Clock::time_point began = Clock::now();
+  const ClockReader clock;
+  std::optional<CacheFlush> flush;
+  if (plan.cold_cache) flush.emplace();
+
+  // The clock is read as near to the region as can be; everything else happens outside of it.
+  const auto take = [&](benchmark::State& state) {
+    if (prepare) prepare();
+    if (flush) (*flush)();
+    result.at_ns.push_back(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count());
+    const std::int64_t batch = result.batch;
+    const Clock::time_point start = Clock::now();
+    for (std::int64_t i = 0; i < batch; ++i) {
+      region();
+      benchmark::ClobberMemory();
+    }
+    const double elapsed = seconds_since(start);
+    state.SetIterationTime(elapsed);
+    result.samples.push_back(elapsed / static_cast<double>(batch));
+    if (clock.readable()) result.clock_hz.push_back(clock.read_hz());
+  };
+  const auto run_batch = [&](std::int64_t iterations) {
+    SilentReporter reporter;
+    benchmark::ClearRegisteredBenchmarks();
+    benchmark::RegisterBenchmark("region",
+                                 [&](benchmark::State& state) {
+                                   for (auto _ : state) take(state);
+                                 })
+        ->Iterations(iterations)
+        ->UseManualTime();
+    benchmark::RunSpecifiedBenchmarks(&reporter);
+    benchmark::ClearRegisteredBenchmarks();
+  };
+  const auto timed_seconds = [&](std::size_t from) {
+    double total = 0;
+    for (std::size_t i = from; i < result.samples.size(); ++i) total += result.samples[i];
+    return total * static_cast<double>(result.batch);
+  };
+
+  // Warm-up: until the time is spent and at least one sample taken. The batch size is chosen here, from the last one.
+  double warm = 0;
+  do {
+    run_batch(1);
+    warm += result.samples.back() * static_cast<double>(result.batch);
+    if (result.samples.back() * static_cast<double>(result.batch) < plan.min_sample_seconds && !flush) {
+      const double per_iteration = std::max(result.samples.back(), 1e-10);
+      const double wanted = std::ceil(1.2 * plan.min_sample_seconds / per_iteration);
+      result.batch = std::max(result.batch, static_cast<std::int64_t>(std::min(wanted, 1e9)));
+    }
+  } while (warm < plan.warmup_seconds && warm < 0.2 * plan.budget_seconds && result.samples.size() < 1000);
+  result.warmup = static_cast<int>(result.samples.size());
+  const auto warmup = static_cast<std::size_t>(result.warmup);
+
+  // Batches grow by a quarter of what was taken, so that looking at the interval costs O(n log n) in total.
+  double half_width = std::numeric_limits<double>::infinity();
+  while (true) {
+    const std::size_t taken = result.samples.size() - warmup;
+    const double spent = timed_seconds(warmup);
+    if (taken >= static_cast<std::size_t>(plan.min_samples) && half_width <= plan.noise_target) {
+      result.stop_reason = "noise";
+      break;
+    }
+    if (taken > 0 && spent >= plan.budget_seconds) {
+      result.stop_reason = "budget";
+      break;
+    }
+    if (taken >= static_cast<std::size_t>(plan.max_samples)) {
+      result.stop_reason = "samples";
+      break;
+    }
+    std::int64_t next = taken == 0 ? plan.min_samples : static_cast<std::int64_t>(taken / 4) + 1;
+    const double each =
+        taken > 0 ? spent / static_cast<double>(taken) : result.samples.back() * static_cast<double>(result.batch);
+    const double room = (plan.budget_seconds - spent) / std::max(each, 1e-12);
+    next = std::clamp<std::int64_t>(next, 1, std::max<std::int64_t>(1, static_cast<std::int64_t>(room) + 1));
+    next = std::min<std::int64_t>(next, plan.max_samples - static_cast<std::int64_t>(taken));
+    run_batch(next);
+    const std::span<const double> kept(result.samples.data() + warmup, result.samples.size() - warmup);
+    half_width = stats::relative_half_width(kept);
+    if (progress) progress(kept.size(), half_width);
+  }
+  result.wall_seconds = seconds_since(began);
+  return result;
+}
+
+}  // namespace assay::harness

@@ -1,0 +1,36 @@
+#pragma once
+// The timing loop of one launch: Google Benchmark runs fixed-iteration batches with manual time, the stop rule is ours.
+// docs/methodology.md says why each step is as it is.
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace assay::harness {
+
+struct TimingPlan {
+  double noise_target = 0.02;   // relative half-width of the median's 95% interval at which to stop
+  double budget_seconds = 1.0;  // time for all samples of this launch, set-up excluded
+  int min_samples = 5;
+  int max_samples = 10000;
+  bool cold_cache = false;            // walk a buffer of twice the last-level cache before every sample
+  double min_sample_seconds = 10e-6;  // shorter regions are repeated inside one sample; the batch size is kept
+  double warmup_seconds = 0.02;       // leading samples up to this time are flagged as warm-up, never dropped
+};
+
+struct TimingResult {
+  std::vector<double> samples;      // seconds per iteration, in order, warm-up first
+  std::vector<std::int64_t> at_ns;  // Unix time at the start of each sample
+  std::vector<float> clock_hz;      // of the core that ran it, or empty where not readable
+  std::int64_t batch = 1;           // iterations a sample averages
+  int warmup = 0;                   // leading samples that are warm-up
+  std::string stop_reason;          // noise | budget | samples
+  double wall_seconds = 0;
+};
+
+// `prepare` (may be empty) runs untimed before every sample; `progress` (may be empty) is told the count and the
+// relative half-width after every batch.
+TimingResult time_region(const std::function<void()>& prepare, const std::function<void()>& region,
+                         const TimingPlan& plan, const std::function<void(std::size_t, double)>& progress = {});
+
+}  // namespace assay::harness

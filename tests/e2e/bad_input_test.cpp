@@ -1,0 +1,120 @@
+// What a user can get wrong: one clear line on standard error, nothing on standard output, exit code 2.
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include "tests/e2e/program.h"
+
+namespace assay::e2e {
+namespace {
+
+class BadInput : public testing::Test {
+ protected:
+  void refused(const std::string& arguments, const std::vector<std::string>& said, int code = 2) const {
+    const Outcome outcome = scratch_.assay(arguments);
+    EXPECT_EQ(outcome.code, code) << arguments << "\n" << outcome.err;
+    EXPECT_EQ(outcome.out, "") << arguments;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << arguments << "\n" << outcome.err;
+    EXPECT_EQ(outcome.err.rfind("assay: ", 0), 0U) << outcome.err;
+    for (const std::string& part : said)
+      EXPECT_NE(outcome.err.find(part), std::string::npos) << part << " in: " << outcome.err;
+  }
+  void sql(const std::string& database, const std::string& text) const {
+    sqlite3* handle = nullptr;
+    ASSERT_EQ(sqlite3_open(database.c_str(), &handle), SQLITE_OK);
+    char* error = nullptr;
+    EXPECT_EQ(sqlite3_exec(handle, text.c_str(), nullptr, nullptr, &error), SQLITE_OK)
+        << (error == nullptr ? "" : error);
+    sqlite3_close(handle);
+  }
+
+  Scratch scratch_{"bad"};
+};
+
+TEST_F(BadInput, UnknownTechniqueNamesTheNearest) {
+  refused("run flash-atention-2", {"flash-atention-2", "attention/flash-attention-2"});
+}
+
+TEST_F(BadInput, BadTomlNamesFileAndLine) {
+  const auto file = scratch_.write("broken.toml", "title = \"x\"\n[[case]]\ntechnique = \n");
+  refused("run " + file.string(), {"broken.toml:3"});
+}
+
+TEST_F(BadInput, UnknownKeyNamesLineAndKey) {
+  const auto file =
+      scratch_.write("key.toml", "title = \"x\"\nlaunchs = 3\n[[case]]\ntechnique = \"naive-attention\"\n");
+  refused("run " + file.string(), {"key.toml:2", "launchs", "launches"});
+}
+
+TEST_F(BadInput, WrongUnit) {
+  const auto file = scratch_.write(
+      "unit.toml", "title = \"x\"\ntime_budget = \"3 parsecs\"\n[[case]]\ntechnique = \"naive-attention\"\n");
+  refused("run " + file.string(), {"unit.toml:2", "time_budget", "parsecs"});
+}
+
+TEST_F(BadInput, NegativeSize) {
+  refused("run naive-attention --axis sequence_length=-5", {"sequence_length", "-5"});
+  const auto file =
+      scratch_.write("negative.toml",
+                     "title = \"x\"\n[[case]]\ntechnique = \"naive-attention\"\naxes = { sequence_length = -4096 }\n");
+  refused("run " + file.string(), {"negative.toml:4", "sequence_length", "-4096"});
+}
+
+TEST_F(BadInput, SuiteThatSelectsNothing) {
+  const auto file = scratch_.write("empty.toml",
+                                   "title = \"x\"\n[[case]]\ntechnique = \"naive-attention\"\naxes = { causal = 0 }\n"
+                                   "[[case.exclude]]\ncausal = 0\n");
+  refused("run " + file.string(), {"empty.toml", "selects nothing"});
+}
+
+TEST_F(BadInput, AxisValuesThatDoNotFitEachOther) {
+  refused("run naive-attention --axis heads=6 --axis kv_heads=4", {"heads"});
+  EXPECT_FALSE(std::filesystem::exists(scratch_.database()) && scratch_.assay("show").code == 0)
+      << "nothing may be recorded";
+}
+
+TEST_F(BadInput, ClaimWithAnUnknownMetric) {
+  const auto file =
+      scratch_.write("mine.claims.toml",
+                     "schema = 2\n[[claim]]\nid = \"attention/flash-attention-2#mine\"\nquantity = \"speediness\"\n"
+                     "form = \"absolute\"\nbound = \"point\"\nvalue = 1.0\nunit = \"1\"\nkind = \"untestable\"\n"
+                     "source = \"derived\"\ngroup = \"table\"\npublished = \"x\"\nnote = \"y\"\n");
+  refused("reproduce --claims " + file.string(), {"mine.claims.toml:", "speediness", "quantity"});
+}
+
+TEST_F(BadInput, UnknownRun) {
+  ASSERT_EQ(scratch_.assay("db sample " + scratch_.database()).code, 0);
+  refused("show no-such-run", {"no-such-run"});
+}
+
+TEST_F(BadInput, MissingDatabase) { refused("show", {"test.db"}); }
+
+TEST_F(BadInput, DamagedDatabase) {
+  ASSERT_EQ(scratch_.assay("db sample " + scratch_.database()).code, 0);
+  std::filesystem::resize_file(scratch_.database(), 6000);
+  refused("show", {"test.db"});
+}
+
+TEST_F(BadInput, FileThatIsNoDatabase) {
+  scratch_.write("test.db", std::string(5000, 'x'));
+  refused("show", {"test.db", "not"});
+}
+
+TEST_F(BadInput, NewerDatabase) {
+  ASSERT_EQ(scratch_.assay("db sample " + scratch_.database()).code, 0);
+  sql(scratch_.database(), "PRAGMA user_version = 999");
+  refused("show", {"test.db", "999", "newer"});
+}
+
+TEST_F(BadInput, ForeignDatabase) {
+  sql(scratch_.database(), "CREATE TABLE recipes (name TEXT); PRAGMA user_version = 1");
+  refused("show", {"test.db"});
+  refused("run naive-attention", {"test.db"});
+}
+
+TEST_F(BadInput, UnknownCommandAndOption) {
+  refused("runn quick", {});
+  refused("run quick --lanuches 3", {"lanuches"});
+}
+
+}  // namespace
+}  // namespace assay::e2e
