@@ -233,6 +233,19 @@ void apply_constants(Cluster& cluster) {
   cluster.inter = {value("inter_bandwidth", 0) * value("eff_inter", 1), value("inter_latency", 0)};
 }
 
+Device datasheet_only(const Device& device) {
+  Device ideal = device;
+  std::erase_if(ideal.constants, [](const auto& entry) { return entry.second.fitted; });
+  return ideal;
+}
+
+Cluster datasheet_only(const Cluster& cluster) {
+  Cluster ideal = cluster;
+  std::erase_if(ideal.constants, [](const auto& entry) { return entry.second.fitted; });
+  apply_constants(ideal);
+  return ideal;
+}
+
 Model load_model(std::string_view id, std::string_view root) {
   const Document document = read_document("model", id, models_folder(root));
   check_head(document, id, {"id", "source", "reconstructed", "numbers"});

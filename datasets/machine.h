@@ -75,6 +75,9 @@ Cluster load_cluster(std::string_view id, std::string_view root);
 Model load_model(std::string_view id, std::string_view root);
 // Sets the plain fields of a cluster from its constants again, after a constant was changed (perturbed copies).
 void apply_constants(Cluster& cluster);
+// The machine as its datasheet promises: fitted efficiencies 1, fitted overheads 0 (both by leaving the constants out).
+Device datasheet_only(const Device& device);
+Cluster datasheet_only(const Cluster& cluster);
 std::vector<std::string> device_ids(std::string_view root);
 std::vector<std::string> cluster_ids(std::string_view root);
 std::vector<std::string> model_ids(std::string_view root);

@@ -122,10 +122,4 @@ bool calibrated_for(const Device& device, const OpWork& work) {
   return true;
 }
 
-Device datasheet_only(const Device& device) {
-  Device ideal = device;
-  std::erase_if(ideal.constants, [](const auto& entry) { return entry.second.fitted; });
-  return ideal;
-}
-
 }  // namespace assay::substrate

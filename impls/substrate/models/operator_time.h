@@ -29,7 +29,4 @@ inline double operator_seconds(const datasets::Device& device, const OpWork& wor
 // Whether the device's constants (own or carried) were fitted on operators of this kind and size.
 bool calibrated_for(const datasets::Device& device, const OpWork& work);
 
-// The device as its datasheet promises: every fitted efficiency 1, every fitted overhead 0.
-datasets::Device datasheet_only(const datasets::Device& device);
-
 }  // namespace assay::substrate
