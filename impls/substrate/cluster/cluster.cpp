@@ -1,0 +1,335 @@
+#include "impls/substrate/cluster/cluster.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <deque>
+
+#include "impls/substrate/cluster/event_queue.h"
+#include "impls/substrate/cluster/network.h"
+#include "impls/substrate/fabric/rank.h"
+#include "impls/substrate/fabric/wait_report.h"
+
+namespace assay::substrate {
+
+namespace {
+
+enum class OpState : std::uint8_t { free, posted, moving, done, abandoned };
+
+struct Op {
+  Half half;
+  int rank = 0;
+  OpState state = OpState::free;
+  bool waited_for = false;
+  OpId partner = kNoOp;
+  OpId next = kNoOp;  // in its channel
+  Span span;
+};
+
+// Halves of one ordered pair that have not met their partners: all sends or all receives.
+struct Channel {
+  int to = 0;
+  OpId head = kNoOp, tail = kNoOp;
+};
+
+struct Seat {
+  Seat(Fabric& fabric, int id) : rank(fabric, id) {}
+  Rank rank;
+  std::optional<Task<>> task;
+  std::coroutine_handle<> continuation;
+  OpId first = kNoOp, second = kNoOp;  // what it waits for
+  int missing = 0;                     // of these, not complete
+  Picoseconds ready = 0;               // when the complete ones arrive
+  bool blocked = false, finished = false;
+  std::array<Picoseconds, kEngines> engine_free{};
+  std::vector<Channel> channels;  // messages this rank sends, sorted by receiver
+};
+
+// Programs repeat few distinct operators very often.
+struct CachedCost {
+  OpWork work;
+  Picoseconds cost = -1;
+};
+constexpr std::size_t kCachedCosts = 256;
+
+std::size_t cost_slot(const OpWork& work) {
+  std::uint64_t h = std::bit_cast<std::uint64_t>(work.flops) * 0x9E3779B97F4A7C15ULL;
+  h ^= std::bit_cast<std::uint64_t>(work.bytes) * 0xC2B2AE3D27D4EB4FULL;
+  h ^= (h >> 29) + static_cast<std::uint64_t>(work.kind);
+  return static_cast<std::size_t>((h * 0x9E3779B97F4A7C15ULL) >> 56);
+}
+
+constexpr std::size_t kNamedInDeadlock = 16;
+
+}  // namespace
+
+struct ClusterFabric::Simulation {
+  Simulation(Network links, int size) : network(std::move(links)) { flow_send.reserve(static_cast<std::size_t>(size)); }
+
+  EventQueue queue;
+  Network network;
+  std::deque<Seat> seats;
+  std::vector<Op> ops;
+  std::vector<OpId> free_ops;
+  std::vector<OpId> flow_send;  // send half of each flow
+  std::array<CachedCost, kCachedCosts> costs;
+  std::uint64_t events = 0;
+  bool closing = false;
+
+  Channel& channel(int from, int to) {
+    auto& all = seats[static_cast<std::size_t>(from)].channels;
+    const auto found =
+        std::lower_bound(all.begin(), all.end(), to, [](const Channel& each, int wanted) { return each.to < wanted; });
+    if (found != all.end() && found->to == to) return *found;
+    return *all.insert(found, {.to = to});
+  }
+
+  OpId take_op() {
+    if (free_ops.empty()) {
+      ops.emplace_back();
+      return static_cast<OpId>(ops.size() - 1);
+    }
+    const OpId op = free_ops.back();
+    free_ops.pop_back();
+    return op;
+  }
+
+  void drop_op(OpId op) {
+    ops[op].state = OpState::free;
+    free_ops.push_back(op);
+  }
+
+  void complete(OpId id, Picoseconds end) {
+    Op& op = ops[id];
+    op.span.end = end;
+    if (op.state == OpState::abandoned) {
+      drop_op(id);
+      return;
+    }
+    op.state = OpState::done;
+    if (!op.waited_for) return;
+    Seat& seat = seats[static_cast<std::size_t>(op.rank)];
+    seat.ready = std::max(seat.ready, end);
+    if (--seat.missing == 0) queue.push_continuation(seat.ready, static_cast<std::uint32_t>(op.rank));
+  }
+
+  void end_flow(std::uint32_t flow) {
+    const OpId send = flow_send[flow];
+    const OpId receive = ops[send].partner;
+    network.end(flow);
+    const Picoseconds delivered = queue.now() + network.latency(ops[send].rank, ops[receive].rank);
+    complete(send, queue.now());
+    complete(receive, delivered);
+  }
+
+  void solve_network() {
+    network.solve(queue.now(), [&](std::uint32_t flow, std::uint32_t version, Picoseconds end) {
+      queue.push_flow(end, static_cast<std::uint32_t>(ops[flow_send[flow]].rank), flow, version);
+    });
+  }
+
+  void resume(Seat& seat) {
+    seat.blocked = false;
+    seat.first = seat.second = kNoOp;
+    seat.continuation.resume();
+    if (!seat.task->done()) return;
+    seat.finished = true;
+    seat.rank.finish_at(queue.now());
+    seat.task->result();
+    seat.task.reset();
+  }
+
+  void run() {
+    while (true) {
+      if (!queue.more_now() && network.changed()) solve_network();
+      if (queue.empty()) break;
+      const EventQueue::Event event = queue.pop();
+      if (event.is_flow()) {
+        if (event.version != network.version(event.payload)) continue;
+        end_flow(event.payload);
+      } else {
+        resume(seats[event.payload]);
+      }
+      ++events;
+    }
+  }
+
+  // The queue is empty: whoever has not finished waits for what cannot come.
+  void check_deadlock() const {
+    std::string text;
+    std::size_t named = 0, stuck = 0;
+    for (const Seat& seat : seats) {
+      if (seat.finished) continue;
+      ++stuck;
+      if (++named > kNamedInDeadlock) continue;
+      for (const OpId op : {seat.first, seat.second})
+        if (op != kNoOp && ops[op].state != OpState::done) text += "\n  " + describe_wait(seat.rank.id(), ops[op].half);
+    }
+    if (stuck == 0) return;
+    if (stuck > kNamedInDeadlock) text += fmt::format("\n  and {} more ranks", stuck - kNamedInDeadlock);
+    throw Deadlock(fmt::format("deadlock at {} ps, no message is under way:{}", queue.now(), text));
+  }
+
+  // Frames go before the seats they refer to; their messages no longer matter.
+  void close() {
+    closing = true;
+    for (Seat& seat : seats) seat.task.reset();
+  }
+};
+
+ClusterFabric::ClusterFabric(ClusterSetup setup) : setup_(std::move(setup)) {
+  if (setup_.ranks < 1) throw std::invalid_argument("a fabric needs at least one rank");
+  if (setup_.placement.empty())
+    for (int r = 0; r < setup_.ranks; ++r) setup_.placement.push_back(r);
+  if (setup_.placement.size() != static_cast<std::size_t>(setup_.ranks))
+    throw std::invalid_argument("a placement names one slot for every rank");
+  const Network check(setup_.cluster, setup_.placement, setup_.memory_bandwidth);
+}
+
+ClusterFabric::~ClusterFabric() = default;
+
+int ClusterFabric::size() const { return setup_.ranks; }
+
+RunReport ClusterFabric::run(const Program& program, const TimelineOptions& timeline) {
+  simulation_ =
+      std::make_unique<Simulation>(Network(setup_.cluster, setup_.placement, setup_.memory_bandwidth), setup_.ranks);
+  Simulation& simulation = *simulation_;
+  struct Closer {
+    Simulation& simulation;
+    ~Closer() { simulation.close(); }
+  } closer{simulation};
+
+  for (int r = 0; r < setup_.ranks; ++r) {
+    Seat& seat = simulation.seats.emplace_back(*this, r);
+    seat.rank.begin(simulation.queue.clock(), r < timeline.ranks ? timeline.per_rank : 0);
+  }
+  for (Seat& seat : simulation.seats) {
+    seat.task.emplace(program(seat.rank));
+    seat.continuation = seat.task->handle();
+    simulation.queue.push_continuation(0, static_cast<std::uint32_t>(seat.rank.id()));
+  }
+  simulation.run();
+  simulation.check_deadlock();
+
+  RunReport report;
+  report.events = simulation.events;
+  for (Seat& seat : simulation.seats) report.ranks.push_back(seat.rank.take_report(report.intervals));
+  return report;
+}
+
+OpId ClusterFabric::post(Rank& rank, const Half& half) {
+  Simulation& s = *simulation_;
+  const int from = half.is_send ? rank.id() : half.peer;
+  const int to = half.is_send ? half.peer : rank.id();
+  Channel& channel = s.channel(from, to);
+  const bool meets = channel.head != kNoOp && s.ops[channel.head].half.is_send != half.is_send;
+  if (meets) {
+    const Half& other = s.ops[channel.head].half;
+    check_match(from, half.is_send ? half : other, to, half.is_send ? other : half);
+  }
+  const OpId id = s.take_op();
+  Op& op = s.ops[id];
+  op.half = half;
+  op.rank = rank.id();
+  op.state = OpState::posted;
+  op.waited_for = false;
+  op.next = kNoOp;
+  if (!meets) {
+    (channel.head == kNoOp ? channel.head : s.ops[channel.tail].next) = id;
+    channel.tail = id;
+    return id;
+  }
+  const OpId partner = channel.head;
+  Op& other = s.ops[partner];
+  channel.head = other.next;
+  op.partner = partner;
+  other.partner = id;
+  op.state = other.state = OpState::moving;
+  op.span.start = other.span.start = s.queue.now();
+  const std::uint32_t flow = s.network.start(from, to, static_cast<double>(half.bytes), s.queue.now());
+  if (flow >= s.flow_send.size()) s.flow_send.resize(flow + 1, kNoOp);
+  s.flow_send[flow] = half.is_send ? id : partner;
+  return id;
+}
+
+bool ClusterFabric::settle(Rank&, OpId first, OpId second) {
+  const Simulation& s = *simulation_;
+  const auto complete = [&](OpId op) {
+    return op == kNoOp || (s.ops[op].state == OpState::done && s.ops[op].span.end <= s.queue.now());
+  };
+  return complete(first) && complete(second);
+}
+
+void ClusterFabric::wait(Rank& rank, OpId first, OpId second, std::coroutine_handle<> continuation) {
+  Simulation& s = *simulation_;
+  Seat& seat = s.seats[static_cast<std::size_t>(rank.id())];
+  seat.continuation = continuation;
+  seat.first = first;
+  seat.second = second;
+  seat.blocked = true;
+  seat.missing = 0;
+  seat.ready = s.queue.now();
+  for (const OpId op : {first, second}) {
+    if (op == kNoOp) continue;
+    if (s.ops[op].state == OpState::done) {
+      seat.ready = std::max(seat.ready, s.ops[op].span.end);
+    } else {
+      s.ops[op].waited_for = true;
+      ++seat.missing;
+    }
+  }
+  if (seat.missing == 0) s.queue.push_continuation(seat.ready, static_cast<std::uint32_t>(rank.id()));
+}
+
+Span ClusterFabric::retire(Rank&, OpId op) {
+  const Span span = simulation_->ops[op].span;
+  simulation_->drop_op(op);
+  return span;
+}
+
+void ClusterFabric::abandon(Rank& rank, OpId id) noexcept {
+  Simulation& s = *simulation_;
+  if (s.closing) return;
+  Op& op = s.ops[id];
+  if (op.state == OpState::moving) {  // the bytes are on their way; the slot goes when they have arrived
+    op.state = OpState::abandoned;
+    op.waited_for = false;
+    return;
+  }
+  if (op.state == OpState::posted) {
+    Channel& channel =
+        s.channel(op.half.is_send ? rank.id() : op.half.peer, op.half.is_send ? op.half.peer : rank.id());
+    OpId previous = kNoOp;
+    for (OpId each = channel.head; each != id; each = s.ops[each].next) previous = each;
+    (previous == kNoOp ? channel.head : s.ops[previous].next) = op.next;
+    if (channel.tail == id) channel.tail = previous;
+  }
+  s.drop_op(id);
+}
+
+Picoseconds ClusterFabric::begin_work(Rank& rank, Engine engine, const OpWork& work) {
+  Simulation& s = *simulation_;
+  CachedCost& cached = s.costs[cost_slot(work)];
+  if (cached.cost < 0 || !(cached.work == work)) {
+    cached.cost = to_picoseconds(setup_.operator_seconds(work));
+    cached.work = work;
+  }
+  Seat& seat = s.seats[static_cast<std::size_t>(rank.id())];
+  Picoseconds& free = seat.engine_free[static_cast<std::size_t>(engine)];
+  const Picoseconds start = std::max(free, s.queue.now());
+  free = start + cached.cost;
+  rank.account_work(engine, to_string(work.kind).data(), start, free);
+  return free;
+}
+
+void ClusterFabric::wait_until(Rank& rank, Picoseconds time, std::coroutine_handle<> continuation) {
+  Simulation& s = *simulation_;
+  s.seats[static_cast<std::size_t>(rank.id())].continuation = continuation;
+  s.queue.push_continuation(time, static_cast<std::uint32_t>(rank.id()));
+}
+
+Picoseconds ClusterFabric::now(const Rank&) const { return simulation_ ? simulation_->queue.now() : 0; }
+
+}  // namespace assay::substrate

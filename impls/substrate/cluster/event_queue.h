@@ -1,0 +1,126 @@
+#pragma once
+// Pending events in the order (time, flow ends first, rank, sequence). Ranks of a regular program act at the same
+// instants, so events are kept in one bucket per distinct time: adding to a known time costs no heap operation.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "impls/substrate/fabric/virtual_time.h"
+
+namespace assay::substrate {
+
+class EventQueue {
+ public:
+  struct Event {
+    std::uint64_t key;      // order within one time
+    std::uint32_t payload;  // rank of a continuation, slot of a flow
+    std::uint32_t version;  // of a flow: events of older versions are void
+    bool is_flow() const { return (key >> 63) == 0; }
+  };
+
+  void push_flow(Picoseconds time, std::uint32_t rank, std::uint32_t flow, std::uint32_t version) {
+    push(time, {(std::uint64_t{rank} << kRankShift) | next_sequence(), flow, version});
+  }
+  void push_continuation(Picoseconds time, std::uint32_t rank) {
+    push(time, {(std::uint64_t{1} << 63) | (std::uint64_t{rank} << kRankShift) | next_sequence(), rank, 0});
+  }
+
+  // Whether an event is left at the current time.
+  bool more_now() const { return position_ < current_.size() || !late_.empty(); }
+  bool empty() const { return !more_now() && times_.empty(); }
+  Picoseconds now() const { return now_; }
+  const Picoseconds* clock() const { return &now_; }
+
+  // The next event; the current time moves on to its time. Requires !empty().
+  Event pop() {
+    if (!more_now()) open_next();
+    if (!late_.empty() && (position_ == current_.size() || late_.front().key < current_[position_].key)) {
+      std::pop_heap(late_.begin(), late_.end(), later);
+      const Event event = late_.back();
+      late_.pop_back();
+      return event;
+    }
+    return current_[position_++];
+  }
+
+ private:
+  static constexpr int kRankShift = 40;
+  static constexpr std::size_t kKnownTimes = 1024;
+  struct Bucket {
+    Picoseconds time = -1;
+    std::vector<Event> events;
+  };
+  struct Pending {
+    Picoseconds time;
+    std::uint32_t bucket;
+  };
+  static bool later(const Event& a, const Event& b) { return a.key > b.key; }
+  static bool later_time(const Pending& a, const Pending& b) { return a.time > b.time; }
+
+  std::uint64_t next_sequence() { return sequence_++ & ((std::uint64_t{1} << kRankShift) - 1); }
+
+  void push(Picoseconds time, const Event& event) {
+    if (time <= now_) {
+      late_.push_back(event);
+      std::push_heap(late_.begin(), late_.end(), later);
+      return;
+    }
+    const auto hash = static_cast<std::size_t>((static_cast<std::uint64_t>(time) * 0x9E3779B97F4A7C15ULL) >> 54);
+    std::uint32_t bucket = known_[hash];
+    if (bucket >= buckets_.size() || buckets_[bucket].time != time) {
+      // A time that lost its place in the table gets a second bucket; open_next joins them.
+      bucket = take_bucket(time);
+      known_[hash] = bucket;
+      times_.push_back({time, bucket});
+      std::push_heap(times_.begin(), times_.end(), later_time);
+    }
+    buckets_[bucket].events.push_back(event);
+  }
+
+  std::uint32_t take_bucket(Picoseconds time) {
+    std::uint32_t bucket = 0;
+    if (free_.empty()) {
+      bucket = static_cast<std::uint32_t>(buckets_.size());
+      buckets_.emplace_back();
+    } else {
+      bucket = free_.back();
+      free_.pop_back();
+    }
+    buckets_[bucket].time = time;
+    return bucket;
+  }
+
+  void open_next() {
+    current_.clear();
+    position_ = 0;
+    now_ = times_.front().time;
+    while (!times_.empty() && times_.front().time == now_) {
+      std::pop_heap(times_.begin(), times_.end(), later_time);
+      Bucket& bucket = buckets_[times_.back().bucket];
+      if (current_.empty()) {
+        current_.swap(bucket.events);
+      } else {
+        current_.insert(current_.end(), bucket.events.begin(), bucket.events.end());
+        bucket.events.clear();
+      }
+      bucket.time = -1;
+      free_.push_back(times_.back().bucket);
+      times_.pop_back();
+    }
+    const auto by_key = [](const Event& a, const Event& b) { return a.key < b.key; };
+    if (!std::is_sorted(current_.begin(), current_.end(), by_key)) std::sort(current_.begin(), current_.end(), by_key);
+  }
+
+  Picoseconds now_ = 0;
+  std::uint64_t sequence_ = 0;
+  std::vector<Event> current_;  // of the current time, sorted
+  std::size_t position_ = 0;
+  std::vector<Event> late_;     // heap: added at the current time after it was opened
+  std::vector<Pending> times_;  // heap
+  std::vector<Bucket> buckets_;
+  std::vector<std::uint32_t> free_;
+  std::array<std::uint32_t, kKnownTimes> known_{};
+};
+
+}  // namespace assay::substrate

@@ -1,0 +1,77 @@
+#pragma once
+// The links of a cluster under fluid max-min fair sharing: every flow runs at the rate that the most contended of its
+// links leaves it, and rates change only when a flow starts or ends. All changes of one instant are solved together,
+// and only the flows connected to them through shared links.
+//
+// Inside a node every device has its own port of full rate to a non-blocking switch, one link per direction. Between
+// nodes a device sends and receives through the NIC it has affinity to (device d of D: NIC d * nics / D), which devices
+// may share; the fabric between NICs is non-blocking.
+#include <cstdint>
+#include <vector>
+
+#include "datasets/machine.h"
+#include "impls/substrate/fabric/virtual_time.h"
+
+namespace assay::substrate {
+
+class Network {
+ public:
+  // `placement[r]` is the slot (node * devices_per_node + device) of rank r. A rank's message to itself moves at half
+  // of `memory_bandwidth`: read and written. Throws UserError when the cluster cannot hold the ranks.
+  Network(const datasets::Cluster& cluster, std::vector<int> placement, double memory_bandwidth);
+
+  std::uint32_t start(int from, int to, double bytes, Picoseconds now);
+  void end(std::uint32_t flow);  // at the time last scheduled for it
+  bool changed() const { return !dirty_.empty(); }
+
+  // From the last bit leaving to delivery.
+  Picoseconds latency(int from, int to) const;
+
+  // Shares the links anew after changes and calls schedule(flow, version, end) for every flow whose end moved; a flow's
+  // earlier events are void.
+  template <class Schedule>
+  void solve(Picoseconds now, Schedule&& schedule) {
+    resolve(now);
+    for (const std::uint32_t flow : moved_) schedule(flow, flows_[flow].version, flows_[flow].end);
+  }
+
+  std::uint32_t version(std::uint32_t flow) const { return flows_[flow].version; }
+  double rate(std::uint32_t flow) const { return flows_[flow].rate; }
+
+ private:
+  struct Flow {
+    std::uint32_t links[2] = {0, 0};
+    std::uint32_t version = 0;
+    std::uint32_t mark = 0;
+    double rate = 0;       // B/s
+    double remaining = 0;  // bytes at `updated`
+    double fresh = 0;      // rate being solved
+    Picoseconds updated = 0, end = 0;
+  };
+  struct Link {
+    double capacity = 0;
+    double left = 0;  // while solving
+    std::uint32_t open = 0;
+    std::uint32_t mark = 0;
+    bool dirty = false;
+    std::vector<std::uint32_t> flows;
+  };
+
+  void touch(std::uint32_t link);
+  void resolve(Picoseconds now);
+  void share(Picoseconds now);
+  void set_rate(std::uint32_t flow, double rate, Picoseconds now);
+
+  int ranks_;
+  int devices_per_node_, nics_;
+  Picoseconds intra_latency_, inter_latency_;
+  std::vector<int> placement_;
+  std::vector<Link> links_;  // port out of rank, port in, NIC out, NIC in, loop of rank
+  std::uint32_t nic_base_, loop_base_, nic_count_;
+  std::vector<Flow> flows_;
+  std::vector<std::uint32_t> free_;
+  std::vector<std::uint32_t> dirty_, moved_, component_links_, component_flows_;
+  std::uint32_t mark_ = 0;
+};
+
+}  // namespace assay::substrate
