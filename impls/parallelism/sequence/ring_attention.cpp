@@ -1,0 +1,210 @@
+// Ring Attention (arXiv 2310.01889): exact attention over a sequence that fits on no device, without gathering K and V.
+//
+// Each of P ranks holds c = L/P tokens. Its queries stay; blocks of K, V travel around the ring, and while one is
+// worked on the next is under way. Partial results over disjoint key sets merge exactly:
+//   l = log(exp l1 + exp l2),  O = exp(l1 - l) O1 + exp(l2 - l) O2        (O and l in float32)
+// Backward, K and V travel again, and the dK, dV of a block follow it one hop behind, collecting each rank's part, with
+// one more hop at the end to reach home.
+//
+// Costs per rank: forward P-1 messages of 2 c Hk d e bytes; backward P-1 of 2 c Hk d e and, for P > 1, P of 2 c Hk d 4.
+// A hop hides behind its block when 4 c^2 H d / F >= 2 c Hk d e / Bw. The layout of the paper is contiguous: under a
+// causal mask rank r has r+1 blocks to work on, so the ring runs at the speed of the last rank; blocks that no query
+// sees are passed on unread.
+#include "impls/parallelism/sequence/ring_attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+namespace assay::parallelism {
+
+using substrate::Buffer;
+using substrate::Memory;
+using substrate::OpKind;
+using substrate::OpWork;
+using substrate::Rank;
+using substrate::Tag;
+using substrate::Task;
+using substrate::Transfer;
+
+namespace {
+constexpr Tag kKeysValues{.value = 1, .name = "kv"};
+constexpr Tag kGradients{.value = 2, .name = "dkv"};
+
+substrate::OpDtype matrix_dtype(substrate::DType dtype) {
+  return dtype == substrate::DType::bf16 ? substrate::OpDtype::bf16 : substrate::OpDtype::fp32;
+}
+}  // namespace
+
+BlockShape SequenceProblem::block() const {
+  return {.batch = batch,
+          .heads = heads,
+          .kv_heads = kv_heads,
+          .head_dim = head_dim,
+          .causal = causal,
+          .dtype = dtype,
+          .scale = 1 / std::sqrt(static_cast<float>(head_dim))};
+}
+
+double SequenceProblem::flops() const {
+  const auto l = static_cast<double>(length);
+  const double pairs = causal ? l * (l + 1) / 2 : l * l;
+  return (backward ? 14 : 4) * pairs * heads * head_dim * batch;
+}
+
+RingPlan::RingPlan(const SequenceProblem& layer)
+    : problem(layer), layout(layer.layout, layer.length, layer.ranks), hops(layer.ranks) {}
+
+OpWork RingPlan::forward_work(int rank, int key_rank) const {
+  const double scores = static_cast<double>(pairs(rank, key_rank)) * problem.batch * problem.heads;
+  // Q, K, V in; the float32 accumulator and lse in and out.
+  const double bytes = static_cast<double>(q_bytes(rank) + kv_bytes(key_rank) + 8 * (q_elements(rank) + rows(rank)));
+  return {.kind = OpKind::attention,
+          .dtype = matrix_dtype(problem.dtype),
+          .flops = 4 * scores * problem.head_dim,
+          .bytes = bytes,
+          .exps = scores,
+          .batch = problem.batch,
+          .sequence = layout.tokens(rank),
+          .keys = layout.tokens(key_rank),
+          .heads = problem.heads,
+          .kv_heads = problem.kv_heads,
+          .head_dim = problem.head_dim,
+          .causal = problem.causal && rank == key_rank};
+}
+
+OpWork RingPlan::backward_work(int rank, int key_rank) const {
+  OpWork work = forward_work(rank, key_rank);
+  work.kind = OpKind::attention_backward;
+  work.flops *= 2.5;  // five products in place of two
+  // Q, dO, K, V, lse, delta in; dQ in and out; this rank's part of dK, dV out.
+  work.bytes = static_cast<double>(2 * q_bytes(rank) + kv_bytes(key_rank) + 8 * rows(rank) + 8 * q_elements(rank) +
+                                   gradient_bytes(key_rank));
+  return work;
+}
+
+OpWork RingPlan::pointwise_work(std::int64_t elements, double bytes_each) const {
+  return {.kind = OpKind::pointwise,
+          .dtype = substrate::OpDtype::fp32,
+          .flops = 2 * static_cast<double>(elements),
+          .bytes = bytes_each * static_cast<double>(elements)};
+}
+
+Task<> ring_attention_forward(Rank& rank, const RingPlan& plan, RingShard& shard) {
+  const int me = rank.id();
+  // In float32 the output itself is the accumulator.
+  const bool separate = plan.problem.dtype != substrate::DType::f32;
+  Buffer wide = separate ? rank.allocate("o accumulator", Memory::workspace, plan.q_elements(me) * 4) : Buffer();
+  Buffer& acc = separate ? wide : shard.o;
+  if (rank.real()) {
+    std::ranges::fill(acc.write<float>(), 0.0F);
+    std::ranges::fill(shard.lse.write<float>(), -std::numeric_limits<float>::infinity());
+  }
+
+  Buffer travelling;
+  const Buffer* held = &shard.kv;
+  for (int hop = 0; hop < plan.hops; ++hop) {
+    const int source = plan.source(me, hop);
+    std::optional<Transfer> next;
+    if (hop + 1 < plan.hops)
+      next.emplace(rank.shift(
+          *held, +1, {.bytes = plan.kv_bytes(plan.source(me, hop + 1)), .tag = kKeysValues, .name = "kv block"}));
+    if (plan.pairs(me, source) > 0)
+      co_await rank.compute(plan.forward_work(me, source), [&] {
+        const std::vector<std::int64_t> positions = plan.layout.positions(source);
+        const std::byte* kv = held->read<std::byte>().data();
+        block_forward(plan.problem.block(), shard.q.read<std::byte>().data(), shard.positions, kv,
+                      kv + plan.kv_bytes(source) / 2, positions, plan.merge, acc.write<float>().data(),
+                      shard.lse.write<float>().data());
+      });
+    if (next) {
+      Buffer arrived = co_await *next;
+      if (hop == 0 && !plan.problem.backward) shard.kv = Buffer();
+      travelling = std::move(arrived);
+      held = &travelling;
+    }
+  }
+  if (separate)
+    co_await rank.compute(plan.pointwise_work(plan.q_elements(me), 6), [&] {
+      store(plan.problem.dtype, acc.read<float>().data(), plan.q_elements(me), shard.o.write<std::byte>().data());
+    });
+}
+
+Task<> ring_attention_backward(Rank& rank, const RingPlan& plan, RingShard& shard) {
+  const int me = rank.id();
+  const int ranks = rank.size();
+  const BlockShape shape = plan.problem.block();
+  Buffer delta = rank.allocate("delta", Memory::workspace, plan.rows(me) * 4);
+  co_await rank.compute(plan.pointwise_work(plan.q_elements(me), 2.0 * size_of(plan.problem.dtype)), [&] {
+    row_delta(shape, shard.d_out.read<std::byte>().data(), shard.o.read<std::byte>().data(), plan.rows(me),
+              delta.write<float>().data());
+    std::ranges::fill(shard.dq.write<float>(), 0.0F);
+  });
+
+  Buffer travelling;
+  const Buffer* held = &shard.kv;
+  Buffer sum;                        // dK, dV of the block held, as far as the ring has come
+  std::optional<Transfer> arriving;  // the same for the next block
+  for (int hop = 0; hop < ranks; ++hop) {
+    const int source = plan.source(me, hop);
+    const int following = plan.source(me, hop + 1);
+    std::optional<Transfer> next;
+    if (hop + 1 < ranks)
+      next.emplace(rank.shift(*held, +1, {.bytes = plan.kv_bytes(following), .tag = kKeysValues, .name = "kv block"}));
+    Buffer part;
+    if (hop == 0 || plan.pairs(me, source) > 0) {
+      part = rank.allocate("dkv part", Memory::workspace, plan.gradient_bytes(source));
+      co_await rank.compute(plan.backward_work(me, source), [&] {
+        const std::vector<std::int64_t> positions = plan.layout.positions(source);
+        const std::byte* kv = held->read<std::byte>().data();
+        float* gradient = part.write<float>().data();
+        block_backward(shape, shard.q.read<std::byte>().data(), shard.positions, kv, kv + plan.kv_bytes(source) / 2,
+                       positions, shard.d_out.read<std::byte>().data(), shard.lse.read<float>().data(),
+                       delta.read<float>().data(), shard.dq.write<float>().data(), gradient,
+                       gradient + plan.kv_elements(source) / 2);
+      });
+    }
+    if (!arriving) {
+      sum = std::move(part);
+    } else {
+      sum = co_await *arriving;
+      if (part)
+        co_await rank.compute(plan.pointwise_work(plan.kv_elements(source), 12), [&] {
+          const auto from = part.read<float>();
+          const auto to = sum.write<float>();
+          for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
+        });
+      part = Buffer();
+    }
+    if (ranks > 1)  // the last of these brings the sums of the rank's own block home
+      arriving.emplace(
+          rank.shift(sum, +1, {.bytes = plan.gradient_bytes(following), .tag = kGradients, .name = "dkv block"}));
+    if (next) {
+      travelling = co_await *next;
+      held = &travelling;
+    }
+  }
+  shard.d_kv = arriving ? co_await *arriving : std::move(sum);
+}
+
+Task<> ring_attention_layer(Rank& rank, const RingPlan& plan, RingMemory memory) {
+  const int me = rank.id();
+  RingShard shard;
+  if (rank.real()) shard.positions = plan.layout.positions(me);
+  shard.q = rank.adopt("q", Memory::input, plan.q_bytes(me), memory.q);
+  shard.kv = rank.adopt("kv", Memory::input, plan.kv_bytes(me), memory.kv);
+  shard.o = rank.adopt("o", Memory::output, plan.q_bytes(me), memory.o);
+  shard.lse = rank.adopt("lse", Memory::output, plan.rows(me) * 4, memory.lse);
+  co_await ring_attention_forward(rank, plan, shard);
+  if (!plan.problem.backward) co_return;
+  shard.d_out = rank.adopt("do", Memory::input, plan.q_bytes(me), memory.d_out);
+  shard.dq = rank.adopt("dq", Memory::output, plan.q_elements(me) * 4, memory.dq);
+  co_await ring_attention_backward(rank, plan, shard);
+  if (!rank.real()) co_return;
+  const auto gradients = shard.d_kv.read<std::byte>();
+  std::memcpy(memory.d_kv, gradients.data(), gradients.size());
+}
+
+}  // namespace assay::parallelism
