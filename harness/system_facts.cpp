@@ -91,6 +91,11 @@ std::string hypervisor_name(const std::string& root) {
         if (const char letter = static_cast<char>((word >> shift) & 0xff); letter != '\0') name += letter;
   }
 #endif
+  // The signatures of cpuid leaf 0x40000000 that are no names.
+  constexpr std::array<std::pair<const char*, const char*>, 4> signatures = {
+      {{"KVMKVMKVM", "KVM"}, {"VMwareVMware", "VMware"}, {"XenVMMXenVMM", "Xen"}, {"Microsoft Hv", "Hyper-V"}}};
+  for (const auto& [signature, known] : signatures)
+    if (name == signature) return known;
   return name.empty() ? "unknown" : name;
 }
 

@@ -1,0 +1,243 @@
+#include "harness/capabilities.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/perf_event.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <system_error>
+
+#include "build_config.h"
+
+namespace assay::harness {
+namespace {
+
+constexpr const char* energy_file = "/sys/class/powercap/intel-rapl:0/energy_uj";
+
+std::string message_of(int error) { return std::generic_category().message(error); }
+
+int cycle_counter_error() {
+  perf_event_attr attributes{};
+  attributes.size = sizeof attributes;
+  attributes.type = PERF_TYPE_HARDWARE;
+  attributes.config = PERF_COUNT_HW_CPU_CYCLES;
+  attributes.exclude_kernel = 1;
+  attributes.disabled = 1;
+  const auto counter = static_cast<int>(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0UL));
+  if (counter < 0) return errno;
+  close(counter);
+  return 0;
+}
+
+// The kernel hands out the 8 KiB of tile state only to processes that ask (Documentation/arch/x86/xstate.rst).
+int tile_permission_error() {
+#if defined(__x86_64__)
+  constexpr int request_permission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int tile_data = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0 ? 0 : errno;
+#else
+  return ENODEV;
+#endif
+}
+
+int read_error(const char* path) {
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return errno;
+  close(file);
+  return 0;
+}
+
+bool loads(std::initializer_list<const char*> names) {
+  return std::any_of(names.begin(), names.end(), [](const char* name) {
+    void* library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+    if (library != nullptr) dlclose(library);
+    return library != nullptr;
+  });
+}
+
+std::string on_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::stringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');)
+    if (const std::string file = folder + "/" + program; access(file.c_str(), X_OK) == 0) return file;
+  return {};
+}
+
+bool has_flag(const SystemFacts& facts, const char* flag) {
+  return std::find(facts.cpu_flags.begin(), facts.cpu_flags.end(), flag) != facts.cpu_flags.end();
+}
+
+Capability amx(const SystemFacts& facts, const KernelAnswers& answers) {
+  Capability part{"AMX bf16", Readiness::absent, "", "bf16 attention and GEMM on matrix tiles", ""};
+  if (!has_flag(facts, "amx_bf16") || !has_flag(facts, "amx_tile")) {
+    part.found = "this processor has none; the AVX-512 or portable kernels are used";
+  } else if (answers.amx_error != 0) {
+    part.readiness = Readiness::limited;
+    part.found = "the kernel refuses the tile state: " + message_of(answers.amx_error);
+    part.mend = "Linux 5.16 or newer, and a container runtime whose seccomp profile allows arch_prctl";
+  } else {
+    part.readiness = Readiness::ready;
+    part.found = "tile state granted";
+  }
+  return part;
+}
+
+Capability perf(const SystemFacts& facts, const KernelAnswers& answers) {
+  Capability part{"perf counters", Readiness::absent, "", "cycles, cache and TLB misses beside the times", ""};
+  const int error = answers.perf_error;
+  if (error == 0) {
+    part.readiness = Readiness::ready;
+    part.found = "cycle counter opens";
+  } else if (error == EACCES || error == EPERM) {
+    part.found = fmt::format("not permitted (kernel.perf_event_paranoid = {})", facts.perf_event_paranoid.value_or(-1));
+    part.mend = facts.perf_event_paranoid.value_or(0) > 2 ? "sudo sysctl kernel.perf_event_paranoid=2"
+                                                          : "start the container with --cap-add PERFMON";
+  } else if (error == ENOSYS) {
+    part.found = "the system call is blocked";
+    part.mend = "start the container with --cap-add PERFMON and a seccomp profile that allows perf_event_open";
+  } else {
+    part.found = "no hardware counters here: " + message_of(error);
+    part.mend = facts.hypervisor.empty() ? "" : "pass the PMU through to the virtual machine";
+  }
+  return part;
+}
+
+Capability energy(const KernelAnswers& answers) {
+  Capability part{"energy (RAPL)", Readiness::absent, "", "joules a case", ""};
+  if (answers.energy_error == 0) {
+    part.readiness = Readiness::ready;
+    part.found = energy_file;
+  } else if (answers.energy_error == EACCES || answers.energy_error == EPERM) {
+    part.readiness = Readiness::limited;
+    part.found = "only root may read it";
+    part.mend = "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj";
+  } else {
+    part.found = "the kernel shows no package energy counter";
+    part.mend = "sudo modprobe intel_rapl_msr (bare metal only)";
+  }
+  return part;
+}
+
+Capability gpu(const SystemFacts& facts) {
+  Capability part{"NVIDIA GPU", Readiness::absent, "", "cuda cases", ""};
+  if (!facts.gpus.empty()) {
+    part.readiness = Readiness::ready;
+    part.found = fmt::format("{} x {}, driver {}", facts.gpus.size(), facts.gpus.front().name, facts.nvidia_driver);
+  } else if (!facts.nvidia_driver.empty()) {
+    part.found = fmt::format("no device: driver {} lists none", facts.nvidia_driver);
+    part.mend = "nvidia-smi tells why; containers need --gpus all";
+  } else {
+    part.found = "no device: no NVIDIA driver is loaded";
+    part.mend = "on a machine with a GPU: sudo apt-get install nvidia-driver; containers need --gpus all";
+  }
+  return part;
+}
+
+Capability cuda_toolkit() {
+  Capability part{"CUDA Toolkit", Readiness::absent, "not found when this program was configured",
+                  "cuda implementations",
+                  "install CUDA Toolkit 13 (nvcc on PATH or in /usr/local/cuda/bin), then: cmake --preset release"};
+  if (*build::cuda_toolkit != '\0') {
+    part.readiness = Readiness::ready;
+    part.found = build::cuda_toolkit;
+    part.mend.clear();
+  }
+  return part;
+}
+
+Capability cupti(const KernelAnswers& answers) {
+  Capability part{"CUPTI", Readiness::absent, "libcupti does not load", "GPU kernel activity and counters",
+                  "export LD_LIBRARY_PATH=/usr/local/cuda/extras/CUPTI/lib64:$LD_LIBRARY_PATH"};
+  if (answers.cupti && answers.profiling_admin_only) {
+    part.readiness = Readiness::limited;
+    part.found = "the driver keeps GPU counters to administrators";
+    part.mend =
+        "echo 'options nvidia NVreg_RestrictProfilingToAdminUsers=0' | sudo tee /etc/modprobe.d/nvidia-profiling.conf";
+  } else if (answers.cupti) {
+    part.readiness = Readiness::ready;
+    part.found = "libcupti loads";
+    part.mend.clear();
+  }
+  return part;
+}
+
+Capability huge_pages(const SystemFacts& facts) {
+  Capability part{"huge pages", Readiness::ready, "", "operands that do not miss the TLB", ""};
+  const std::string& mode = facts.transparent_huge_pages;
+  part.found = fmt::format("transparent: {}; {} of {} reserved pages free", mode.empty() ? "unknown" : mode,
+                           facts.huge_pages_free, facts.huge_pages_total);
+  if ((mode.empty() || mode == "never") && facts.huge_pages_total == 0) {
+    part.readiness = Readiness::absent;
+    part.mend = "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled";
+  }
+  return part;
+}
+
+}  // namespace
+
+const char* to_string(Readiness readiness) {
+  switch (readiness) {
+    case Readiness::ready:
+      return "ready";
+    case Readiness::limited:
+      return "limited";
+    case Readiness::absent:
+      return "absent";
+  }
+  throw std::invalid_argument("not a readiness");
+}
+
+KernelAnswers ask_kernel() {
+  KernelAnswers answers;
+  answers.perf_error = cycle_counter_error();
+  answers.amx_error = tile_permission_error();
+  answers.energy_error = read_error(energy_file);
+  answers.nccl = loads({"libnccl.so.2"});
+  answers.cupti =
+      loads({"libcupti.so.13", "libcupti.so.12", "libcupti.so", "/usr/local/cuda/extras/CUPTI/lib64/libcupti.so"});
+  answers.mpirun = on_path("mpirun");
+  std::ifstream parameters("/proc/driver/nvidia/params");
+  for (std::string line; std::getline(parameters, line);)
+    if (line.starts_with("RmProfilingAdminOnly:")) answers.profiling_admin_only = line.ends_with("1") && getuid() != 0;
+  return answers;
+}
+
+std::vector<Capability> capabilities(const SystemFacts& facts, const KernelAnswers& answers) {
+  std::vector<Capability> parts;
+  const bool bf16 = has_flag(facts, "avx512_bf16");
+  parts.push_back({"AVX-512 bf16", bf16 ? Readiness::ready : Readiness::absent,
+                   bf16 ? "the processor has it" : "this processor has none; the portable kernels are used",
+                   "bf16 attention on vector registers", ""});
+  parts.push_back(amx(facts, answers));
+  const bool onednn = *build::onednn != '\0';
+  parts.push_back({"oneDNN", onednn ? Readiness::ready : Readiness::absent,
+                   onednn ? build::onednn : "not found when this program was configured", "the attention baselines",
+                   onednn ? "" : "./ci/bootstrap && cmake --preset release && cmake --build --preset release"});
+  parts.push_back(huge_pages(facts));
+  parts.push_back(perf(facts, answers));
+  parts.push_back(energy(answers));
+  const bool mpi = !answers.mpirun.empty();
+  parts.push_back({"MPI", mpi ? Readiness::ready : Readiness::absent, mpi ? answers.mpirun : "no mpirun on PATH",
+                   "ranks on several machines", mpi ? "" : "sudo apt-get install openmpi-bin libopenmpi-dev"});
+  parts.push_back(cuda_toolkit());
+  parts.push_back(gpu(facts));
+  parts.push_back({"NCCL", answers.nccl ? Readiness::ready : Readiness::absent,
+                   answers.nccl ? "libnccl.so.2 loads" : "libnccl.so.2 does not load", "ranks on several GPUs",
+                   answers.nccl ? "" : "sudo apt-get install libnccl2 (NVIDIA's repository)"});
+  parts.push_back(cupti(answers));
+  // These have no code behind it in this version: said, so that `ready` promises nothing.
+  for (Capability& part : parts)
+    for (const char* later : {"perf counters", "energy (RAPL)", "MPI", "CUDA Toolkit", "NVIDIA GPU", "NCCL", "CUPTI"})
+      if (part.name == later) part.used = false;
+  return parts;
+}
+
+}  // namespace assay::harness
