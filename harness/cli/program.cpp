@@ -67,6 +67,7 @@ int run_program(int argc, char** argv) {
   for (int i = 0; i < argc; ++i) context.command_line += (i == 0 ? "" : " ") + std::string(argv[i]);
   add_run(app, context);
   add_show(app, context);
+  add_compare(app, context);
   add_rerun(app, context);
   add_worker(app, context);
   add_doctor(app, context);

@@ -1,0 +1,103 @@
+// assay compare: two selections of stored cases, joined and judged.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+
+#include "datasets/quantity.h"
+#include "datasets/user_error.h"
+#include "harness/cli/commands.h"
+#include "harness/cli/compare_view.h"
+#include "harness/comparison.h"
+
+namespace assay::cli {
+namespace {
+
+using harness::stats::DecisionRule;
+using harness::stats::Verdict;
+
+struct CompareArguments {
+  std::string a, b;
+  std::string min_effect = "2%";
+  std::string session_noise = "5%";
+  std::string metric;
+  std::string unsure = "pass";
+  CompareView view;
+};
+
+double fraction(const std::string& text, const char* option, double least) {
+  const double value = datasets::parse_quantity(text, datasets::Dimension::fraction, option);
+  if (value < least || value >= 1)
+    throw UserError(fmt::format("compare: {}: found {}, expected {} and less than 100%", option, text,
+                                least > 0 ? "more than 0.01%" : "0"));
+  return value;
+}
+
+DecisionRule rule_of(const CompareArguments& given) {
+  DecisionRule rule;
+  rule.effect_floor = fraction(given.min_effect, "--min-effect", 1e-4);
+  rule.session_allowance = fraction(given.session_noise, "--session-noise", 0);
+  return rule;
+}
+
+int exit_code_of(const harness::Comparison& comparison, const std::string& unsure) {
+  if (comparison.cases.empty()) return 3;
+  if (comparison.count(Verdict::slower) > 0) return 1;
+  return unsure == "fail" && comparison.count(Verdict::unsure) > 0 ? 1 : 0;
+}
+
+void print(const harness::Comparison& comparison, const CompareArguments& given, const DecisionRule& rule,
+           Context& context) {
+  context.exit_code = exit_code_of(comparison, given.unsure);
+  fmt::print("{}", context.json ? comparison_as_json(comparison, rule, context.exit_code)
+                                : comparison_as_text(comparison, context, given.view));
+}
+
+void run_compare(CompareArguments given, Context& context) {
+  for (std::string& verdict : given.view.only)
+    std::transform(verdict.begin(), verdict.end(), verdict.begin(), [](unsigned char c) { return std::toupper(c); });
+  const DecisionRule rule = rule_of(given);
+  const harness::Selector a = harness::parse_selector(given.a);
+  const harness::Selector b = harness::parse_selector(given.b);
+  results_db::Store store = results_db::Store::open(context.database, results_db::Open::read_only);
+  print(harness::compare(store, a, b, rule, given.metric), given, rule, context);
+}
+
+}  // namespace
+
+void add_compare(CLI::App& app, Context& context) {
+  auto given = std::make_shared<CompareArguments>();
+  CLI::App* command = app.add_subcommand("compare", "is B faster or slower than A, and is it real?");
+  command->add_option("A", given->a, "what B is held against: a selector")->required()->type_name("SELECTOR");
+  command->add_option("B", given->b, "what is judged: a selector")->required()->type_name("SELECTOR");
+  command->add_option("--min-effect", given->min_effect, "effects smaller than this do not matter")
+      ->capture_default_str();
+  command->add_option("--metric", given->metric,
+                      "metric to compare (default: time, else step_time, else what both have)");
+  command->add_option("--session-noise", given->session_noise, "what two sessions of one binary may differ by")
+      ->capture_default_str();
+  command->add_option("--unsure", given->unsure, "what UNSURE means for the exit code")
+      ->check(CLI::IsMember({"pass", "fail"}))
+      ->capture_default_str();
+  command->add_option("--only", given->view.only, "show only these verdicts; the others are counted")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"faster", "slower", "same", "unsure"}, CLI::ignore_case));
+  command->add_flag("--explain", given->view.explain, "p, q, design and reason of every row");
+  command->add_flag("--markdown", given->view.markdown, "the table as Markdown");
+  command->footer(
+      "A selector is RUN, KEY=VALUE,KEY=VALUE... or RUN:KEY=VALUE,...\n"
+      "  RUN    a run id or the start of one, a tag, latest, latest~1 ...; latest when left out\n"
+      "  KEY    technique, family, backend, fabric, timer, cache or an axis (head_dim=128, sequence_length=4k)\n"
+      "Cases are joined on everything neither selector names, so a selector that names an axis compares across it.\n"
+      "A verdict needs 10 launches a side; docs/methodology.md says how it is reached.\n"
+      "Exit code: 0 nothing slower, 1 something SLOWER (or UNSURE with --unsure=fail), 2 usage, 3 nothing compared.\n"
+      "Examples:\n"
+      "  assay compare latest~1 latest\n"
+      "  assay compare latest:technique=flash-attention-1 latest:technique=flash-attention-2\n"
+      "  assay compare dtype=fp32 dtype=bf16 --min-effect 5% --only slower\n"
+      "  assay compare main my-branch --unsure=fail --json");
+  command->callback([given, &context] { run_compare(*given, context); });
+}
+
+}  // namespace assay::cli

@@ -1,0 +1,241 @@
+#include "harness/cli/compare_view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "datasets/quantity.h"
+#include "harness/table.h"
+
+namespace assay::cli {
+namespace {
+
+using harness::ComparedCase;
+using harness::Comparison;
+using harness::Style;
+using harness::stats::Design;
+using harness::stats::Interval;
+using harness::stats::Verdict;
+
+Style style_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::faster:
+      return Style::good;
+    case Verdict::slower:
+      return Style::bad;
+    case Verdict::same:
+      return Style::dim;
+    case Verdict::unsure:
+      return Style::warn;
+  }
+  return Style::plain;
+}
+
+std::string ratio_text(double ratio) {
+  if (!std::isfinite(ratio)) return "-";
+  return ratio >= 10 ? fmt::format("{:.1f}x", ratio) : fmt::format("{:.3f}x", ratio);
+}
+
+std::string interval_text(const ComparedCase& row) {
+  if (row.decision.design == Design::exact) return "exact";
+  const Interval& interval = row.decision.interval;
+  if (!interval.bounded() || interval.low <= 0) return "-";
+  return fmt::format("{:.3f} .. {:.3f}", interval.low, interval.high);
+}
+
+std::string launches_text(const ComparedCase& row) {
+  return fmt::format("{}+{}", row.decision.launches_a, row.decision.launches_b);
+}
+
+bool shown(const ComparedCase& row, const CompareView& view) {
+  return view.only.empty() ||
+         std::find(view.only.begin(), view.only.end(), to_string(row.decision.verdict)) != view.only.end();
+}
+
+std::string run_line(const char* side, const results_db::RunRecord& run) {
+  std::string line = fmt::format("{}  {}  {}", side, run.id.substr(0, 8), run.suite);
+  for (const std::string& tag : run.tags) line += " #" + tag;
+  line += fmt::format("  on {}", run.machine.name);
+  if (!run.build.commit.empty())
+    line += fmt::format("  commit {}{}", run.build.commit.substr(0, 12), run.build.dirty ? " (dirty)" : "");
+  if (run.status != "finished") line += "  " + run.status;
+  return line + "\n";
+}
+
+std::string environment_text(const Comparison& comparison, const Context& context) {
+  if (comparison.run_a.id == comparison.run_b.id) return "";
+  if (comparison.environment.empty()) return "same machine, build and settings\n";
+  harness::Table table({{.title = "differs"}, {.title = "A", .min_width = 12}, {.title = "B", .min_width = 12}});
+  for (const auto& one : comparison.environment)
+    table.add_row({one.what, one.a.empty() ? "-" : one.a, one.b.empty() ? "-" : one.b});
+  return table.render(context.width, context.color);
+}
+
+std::string counted(std::size_t count, const char* what) {
+  return count == 0 ? "" : fmt::format("; {} {}", count, what);
+}
+
+std::string named(const char* what, const std::vector<std::string>& keys) {
+  if (keys.empty()) return "";
+  constexpr std::size_t most = 3;
+  std::string line = fmt::format("{} {}:", what, keys.size());
+  for (std::size_t i = 0; i < std::min(keys.size(), most); ++i) line += (i > 0 ? "; " : " ") + keys[i];
+  if (keys.size() > most) line += fmt::format("; and {} more", keys.size() - most);
+  return line + "\n";
+}
+
+std::string summary_line(const Comparison& comparison, std::size_t hidden) {
+  std::string line = fmt::format("{} compared:", comparison.cases.size());
+  const char* separator = " ";
+  for (const Verdict verdict : {Verdict::slower, Verdict::faster, Verdict::same, Verdict::unsure}) {
+    line += fmt::format("{}{} {}", separator, comparison.count(verdict), to_string(verdict));
+    separator = ", ";
+  }
+  const auto same_code = static_cast<std::size_t>(std::count_if(comparison.cases.begin(), comparison.cases.end(),
+                                                                [](const ComparedCase& row) { return row.same_code; }));
+  line += counted(same_code, "run the same code on both sides");
+  line += counted(hidden, "rows hidden by --only");
+  return line + "\n";
+}
+
+std::string unsure_lines(const Comparison& comparison) {
+  std::map<std::string, int> reasons;
+  for (const ComparedCase& row : comparison.cases)
+    if (row.decision.verdict == Verdict::unsure) ++reasons[row.decision.reason];
+  std::string lines;
+  for (const auto& [reason, count] : reasons) lines += fmt::format("UNSURE ({}): {}\n", count, reason);
+  return lines;
+}
+
+nlohmann::json number(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr); }
+
+nlohmann::json run_json(const results_db::RunRecord& run) {
+  return {{"id", run.id},          {"suite", run.suite},         {"tags", run.tags},    {"machine", run.machine.id},
+          {"build", run.build.id}, {"commit", run.build.commit}, {"status", run.status}};
+}
+
+}  // namespace
+
+std::string nothing_line(const Comparison& comparison) {
+  if (comparison.matched == 0)
+    return fmt::format("nothing matched: no case of A has a counterpart in B ({} only in A, {} only in B)\n",
+                       comparison.only_a.size(), comparison.only_b.size());
+  if (comparison.cases.empty())
+    return fmt::format("nothing measured: {} matched, none with a value on both sides\n", comparison.matched);
+  if (comparison.count(Verdict::faster) + comparison.count(Verdict::slower) == 0)
+    return fmt::format("nothing significant: no difference shown among {} compared\n", comparison.cases.size());
+  return "";
+}
+
+std::string comparison_as_text(const Comparison& comparison, const Context& context, const CompareView& view) {
+  std::string out = run_line("A", comparison.run_a) + run_line("B", comparison.run_b);
+  out += environment_text(comparison, context) + "\n";
+
+  harness::Table table({{.title = "verdict"}, {.title = "case", .min_width = 16, .cut_left = true}});
+  const bool mixed = std::any_of(comparison.cases.begin(), comparison.cases.end(), [&](const ComparedCase& row) {
+    return row.metric != comparison.cases.front().metric;
+  });
+  const bool not_only_measured =
+      std::any_of(comparison.cases.begin(), comparison.cases.end(),
+                  [](const ComparedCase& row) { return row.provenance != results_db::Provenance::measured; });
+  if (mixed) table.add_column({.title = "metric", .min_width = 10});
+  if (not_only_measured) table.add_column({.title = "value is", .min_width = 9});
+  table.add_column({.title = "A", .right = true});
+  table.add_column({.title = "B", .right = true});
+  table.add_column({.title = "B/A", .right = true});
+  table.add_column({.title = "95% interval", .right = true});
+  table.add_column({.title = "launches", .right = true});
+  if (view.explain) {
+    table.add_column({.title = "p", .right = true});
+    table.add_column({.title = "q", .right = true});
+    table.add_column({.title = "design"});
+    table.add_column({.title = "why", .min_width = 24});
+  }
+  std::size_t hidden = 0;
+  for (const ComparedCase& row : comparison.cases) {
+    if (!shown(row, view)) {
+      ++hidden;
+      continue;
+    }
+    std::vector<harness::Cell> cells = {{to_string(row.decision.verdict), style_of(row.decision.verdict)}, row.name};
+    if (mixed) cells.emplace_back(row.metric);
+    if (not_only_measured) cells.emplace_back(results_db::to_string(row.provenance));
+    cells.emplace_back(datasets::format_si(row.value_a, row.unit));
+    cells.emplace_back(datasets::format_si(row.value_b, row.unit));
+    cells.emplace_back(ratio_text(row.decision.ratio));
+    cells.emplace_back(interval_text(row));
+    cells.emplace_back(launches_text(row));
+    if (view.explain) {
+      cells.emplace_back(std::isnan(row.decision.p) ? "-" : fmt::format("{:.2g}", row.decision.p));
+      cells.emplace_back(std::isnan(row.decision.q) ? "-" : fmt::format("{:.2g}", row.decision.q));
+      cells.emplace_back(to_string(row.decision.design));
+      std::string why = row.decision.reason;
+      for (const std::string& part : {row.note, std::string(row.same_code ? "same code" : "")})
+        if (!part.empty()) why += (why.empty() ? "" : "; ") + part;
+      cells.emplace_back(why);
+    }
+    table.add_row(std::move(cells));
+  }
+  if (table.rows() > 0)
+    out += (view.markdown ? table.markdown()
+                          : table.render(view.explain ? std::max(context.width, 140) : context.width, context.color)) +
+           "\n";
+  if (!comparison.cases.empty()) out += summary_line(comparison, hidden) + unsure_lines(comparison);
+  out += named("only in A", comparison.only_a) + named("only in B", comparison.only_b);
+  for (const auto& [name, why] : comparison.not_compared) out += fmt::format("not compared: {}: {}\n", name, why);
+  return out + nothing_line(comparison);
+}
+
+std::string comparison_as_json(const Comparison& comparison, const harness::stats::DecisionRule& rule, int exit_code) {
+  nlohmann::json out = {{"schema_version", 1},
+                        {"a", run_json(comparison.run_a)},
+                        {"b", run_json(comparison.run_b)},
+                        {"rule",
+                         {{"effect_floor", rule.effect_floor},
+                          {"false_rate", rule.false_rate},
+                          {"confidence", rule.confidence},
+                          {"min_launches", rule.min_launches},
+                          {"session_allowance", rule.session_allowance}}},
+                        {"matched", comparison.matched},
+                        {"only_a", comparison.only_a},
+                        {"only_b", comparison.only_b},
+                        {"exit_code", exit_code}};
+  out["environment"] = nlohmann::json::array();
+  for (const auto& one : comparison.environment)
+    out["environment"].push_back({{"what", one.what}, {"a", one.a}, {"b", one.b}});
+  out["not_compared"] = nlohmann::json::array();
+  for (const auto& [name, why] : comparison.not_compared) out["not_compared"].push_back({{"name", name}, {"why", why}});
+  for (const Verdict verdict : {Verdict::faster, Verdict::slower, Verdict::same, Verdict::unsure})
+    out["counts"][to_string(verdict)] = comparison.count(verdict);
+  out["cases"] = nlohmann::json::array();
+  for (const ComparedCase& row : comparison.cases) {
+    const auto& decision = row.decision;
+    out["cases"].push_back({{"name", row.name},
+                            {"case_a", row.key_a},
+                            {"case_b", row.key_b},
+                            {"metric", row.metric},
+                            {"unit", row.unit},
+                            {"provenance", results_db::to_string(row.provenance)},
+                            {"a", number(row.value_a)},
+                            {"b", number(row.value_b)},
+                            {"ratio", number(decision.ratio)},
+                            {"low", number(decision.interval.low > 0 ? decision.interval.low : INFINITY)},
+                            {"high", number(decision.interval.high)},
+                            {"p", number(decision.p)},
+                            {"q", number(decision.q)},
+                            {"design", to_string(decision.design)},
+                            {"launches_a", decision.launches_a},
+                            {"launches_b", decision.launches_b},
+                            {"more_launches", decision.more_launches},
+                            {"same_code", row.same_code},
+                            {"verdict", to_string(decision.verdict)},
+                            {"reason", decision.reason},
+                            {"note", row.note}});
+  }
+  return out.dump(2) + "\n";
+}
+
+}  // namespace assay::cli
