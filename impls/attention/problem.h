@@ -47,7 +47,8 @@ struct Problem {
 // The problem with 1/sqrt(d) and bottom-right alignment filled in.
 Problem aligned(Problem problem);
 
-// Q [B,Hq,N,d], K and V [B,Hkv,M,d], O [B,Hq,N,d] of the problem's dtype; LSE f32 [B,Hq,N], contiguous.
+// Q [B,Hq,N,d], K and V [B,Hkv,M,d], O [B,Hq,N,d] of the problem's dtype; LSE f32 [B,Hq,N], contiguous; null where a
+// technique gives none.
 struct Tensors {
   substrate::View q, k, v, o;
   float* lse = nullptr;
@@ -62,6 +63,7 @@ struct Execution {
   Isa isa = Isa::portable;
   int threads = 1;
   bool emulate = false;  // isa amx only: over the software model of the tile instructions
+  int block_rows = 0;    // compositions of library calls: queries a block, 0 for all at once
 };
 
 // A technique made ready for a problem: workspace is allocated, calling it is the region that is timed. Deterministic:
@@ -75,6 +77,7 @@ class Storage {
   explicit Storage(const Problem& problem);
   const Tensors& tensors() const { return tensors_; }
   std::span<std::byte> output() { return o_.span(); }
+  void drop_lse() { tensors_.lse = nullptr; }
   std::span<std::byte> lse() { return std::as_writable_bytes(lse_.span()); }
 
  private:

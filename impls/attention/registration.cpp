@@ -116,7 +116,7 @@ Execution read_execution(harness::State& state, const Problem& problem) {
   if (static_cast<std::size_t>(execution.threads) > cpus) {
     state.skip(fmt::format("{} threads asked for, {} CPUs may be used here", execution.threads, cpus));
   }
-  const std::string& isa = state.text("isa");
+  const std::string isa = state.params().has("isa") ? state.text("isa") : "auto";
   if (isa == "auto") {
     execution.isa = substrate::best_isa(problem.dtype);
     return execution;
@@ -138,8 +138,8 @@ void run(harness::State& state, MakeKernel make, IssuedFlops issued) {
   run(state, problem, read_execution(state, problem), make, issued);
 }
 
-void run(harness::State& state, const Problem& problem, const Execution& execution, MakeKernel make,
-         IssuedFlops issued) {
+void run(harness::State& state, const Problem& problem, const Execution& execution, MakeKernel make, IssuedFlops issued,
+         Gives gives) {
   const std::string& law = state.text("inputs");
   if (law != "normal" && law != "outlier") unknown("inputs", law, "normal or outlier");
   const InputLaw input_law = law == "normal" ? InputLaw::normal : InputLaw::outlier;
@@ -161,7 +161,8 @@ void run(harness::State& state, const Problem& problem, const Execution& executi
     std::unique_ptr<Reference> reference;  // of the inputs last drawn, made on the first comparison
   };
   const auto held = std::make_shared<Case>(Case{Storage(problem), 0, nullptr});
-  const Tensors& tensors = held->storage.tensors();
+  if (gives == Gives::output_only) held->storage.drop_lse();
+  const Tensors tensors = held->storage.tensors();
 
   state.inputs([held, problem, input_law](std::uint64_t seed) {
     held->seed = seed;
@@ -169,7 +170,7 @@ void run(harness::State& state, const Problem& problem, const Execution& executi
     draw_inputs(problem, input_law, seed, held->storage.tensors());
   });
   state.output({"O", held->storage.output()});
-  state.output({"LSE", held->storage.lse()});
+  if (gives == Gives::output_and_lse) state.output({"LSE", held->storage.lse()});
   state.oracle([held, problem, execution, make] {
     if (!held->reference) held->reference = std::make_unique<Reference>(problem, held->storage.tensors(), held->seed);
     harness::Check check = held->reference->compare(held->storage.tensors());

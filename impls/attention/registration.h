@@ -22,7 +22,8 @@ using IssuedFlops = double (*)(const Problem&, const Execution&);
 
 // Everything a registered attention technique does with its State.
 void run(harness::State& state, MakeKernel make, IssuedFlops issued);
-void run(harness::State& state, const Problem& problem, const Execution& execution, MakeKernel make,
-         IssuedFlops issued);
+enum class Gives { output_and_lse, output_only };
+void run(harness::State& state, const Problem& problem, const Execution& execution, MakeKernel make, IssuedFlops issued,
+         Gives gives = Gives::output_and_lse);
 
 }  // namespace assay::attention

@@ -9,5 +9,7 @@ Kernel naive_attention(const Problem& problem, const Execution& execution);
 Kernel mem_efficient_attention(const Problem& problem, const Execution& execution);
 Kernel flash_attention_1(const Problem& problem, const Execution& execution);
 Kernel flash_attention_2(const Problem& problem, const Execution& execution);
+// Gives O alone. An empty function in a build without oneDNN.
+Kernel onednn_attention(const Problem& problem, const Execution& execution);
 
 }  // namespace assay::attention
