@@ -18,6 +18,10 @@
 #include <limits>
 #include <optional>
 
+#include "impls/parallelism/sequence/ring_attention_case.h"
+#include "impls/parallelism/sequence/ring_attention_claims.h"
+#include "impls/parallelism/sequence/sequence_case.h"
+
 namespace assay::parallelism {
 
 using substrate::Buffer;
@@ -55,7 +59,7 @@ double SequenceProblem::flops() const {
 }
 
 RingPlan::RingPlan(const SequenceProblem& layer)
-    : problem(layer), layout(layer.layout, layer.length, layer.ranks), hops(layer.ranks) {}
+    : problem(layer), layout(layer.layout, layer.length, layer.ranks), hops(layer.ranks), block(layer.block()) {}
 
 OpWork RingPlan::forward_work(int rank, int key_rank) const {
   const double scores = static_cast<double>(pairs(rank, key_rank)) * problem.batch * problem.heads;
@@ -115,9 +119,8 @@ Task<> ring_attention_forward(Rank& rank, const RingPlan& plan, RingShard& shard
       co_await rank.compute(plan.forward_work(me, source), [&] {
         const std::vector<std::int64_t> positions = plan.layout.positions(source);
         const std::byte* kv = held->read<std::byte>().data();
-        block_forward(plan.problem.block(), shard.q.read<std::byte>().data(), shard.positions, kv,
-                      kv + plan.kv_bytes(source) / 2, positions, plan.merge, acc.write<float>().data(),
-                      shard.lse.write<float>().data());
+        block_forward(plan.block, shard.q.read<std::byte>().data(), shard.positions, kv, kv + plan.kv_bytes(source) / 2,
+                      positions, plan.merge, acc.write<float>().data(), shard.lse.write<float>().data());
       });
     if (next) {
       Buffer arrived = co_await *next;
@@ -135,7 +138,7 @@ Task<> ring_attention_forward(Rank& rank, const RingPlan& plan, RingShard& shard
 Task<> ring_attention_backward(Rank& rank, const RingPlan& plan, RingShard& shard) {
   const int me = rank.id();
   const int ranks = rank.size();
-  const BlockShape shape = plan.problem.block();
+  const BlockShape& shape = plan.block;
   Buffer delta = rank.allocate("delta", Memory::workspace, plan.rows(me) * 4);
   co_await rank.compute(plan.pointwise_work(plan.q_elements(me), 2.0 * size_of(plan.problem.dtype)), [&] {
     row_delta(shape, shard.d_out.read<std::byte>().data(), shard.o.read<std::byte>().data(), plan.rows(me),
@@ -206,5 +209,18 @@ Task<> ring_attention_layer(Rank& rank, const RingPlan& plan, RingMemory memory)
   const auto gradients = shard.d_kv.read<std::byte>();
   std::memcpy(memory.d_kv, gradients.data(), gradients.size());
 }
+
+namespace {
+const harness::Registration registration({
+    .id = "parallelism/sequence/ring-attention",
+    .title = "Ring Attention",
+    .paper = "arXiv 2310.01889",
+    .summary = "K and V blocks travel a ring of ranks while each is worked on; exact, forward and backward",
+    .implementations =
+        {{.fabrics = {"threads"}, .axes = sequence_axes(), .run = run_ring_on_threads, .source_file = __FILE__},
+         {.fabrics = {"cluster"}, .axes = ring_cluster_axes(), .run = run_ring_on_cluster, .source_file = __FILE__}},
+    .project = project_ring_attention,
+});
+}  // namespace
 
 }  // namespace assay::parallelism

@@ -31,6 +31,7 @@ struct RingPlan {
   SequenceLayout layout;
   int hops;  // P; less is wrong, and the gate has to notice
   Merge merge = merge_rescaled;
+  BlockShape block;
 
   // After `hop` hops rank r holds the block of rank r - hop.
   int source(int rank, int hop) const { return (rank + problem.ranks - hop % problem.ranks) % problem.ranks; }

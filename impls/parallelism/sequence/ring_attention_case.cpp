@@ -1,0 +1,183 @@
+#include "impls/parallelism/sequence/ring_attention_case.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "datasets/user_error.h"
+#include "impls/parallelism/sequence/sequence_case.h"
+#include "impls/substrate/cluster/cluster.h"
+#include "impls/substrate/fabric/threads.h"
+#include "impls/substrate/models/operator_time.h"
+
+namespace assay::parallelism {
+
+namespace {
+
+using results_db::Provenance;
+using substrate::Rank;
+using substrate::RunReport;
+
+constexpr int kLargestThreads = 64;
+constexpr int kTimelineRanks = 16;  // the store and the eye take only so many lanes
+
+// Counts are those of the program, the same on every fabric. Bytes and messages of the rank that sends most.
+void report_counts(harness::State& state, const RunReport& run) {
+  std::int64_t bytes = 0, messages = 0;
+  for (const auto& rank : run.ranks) {
+    bytes = std::max(bytes, rank.bytes_sent());
+    messages = std::max(messages, rank.messages_sent());
+  }
+  state.report({"comm_bytes", static_cast<double>(bytes), "B", Provenance::derived, {}, {}});
+  state.report({"comm_messages", static_cast<double>(messages), "count", Provenance::derived, {}, {}});
+  state.report({"memory_peak", static_cast<double>(run.memory_peak()), "B", Provenance::derived, {}, {}});
+}
+
+substrate::Program program_of(const RingPlan& plan, SequenceData* data) {
+  return [&plan, data](Rank& rank) {
+    return ring_attention_layer(rank, plan, data == nullptr ? RingMemory{} : data->memory(rank.id()));
+  };
+}
+
+// -- mutants: wrong in ways a ring can be wrong
+
+void merge_without_rescaling(float* acc, float& acc_lse, const float* o, float lse, int head_dim) {
+  for (int x = 0; x < head_dim; ++x) acc[x] += o[x];
+  const float m = std::max(acc_lse, lse);
+  acc_lse = m + std::log(std::exp(acc_lse - m) + std::exp(lse - m));
+}
+
+void merge_in_bf16(float* acc, float& acc_lse, const float* o, float lse, int head_dim) {
+  merge_rescaled(acc, acc_lse, o, lse, head_dim);
+  for (int x = 0; x < head_dim; ++x) acc[x] = substrate::to_float(substrate::to_bf16(acc[x]));
+}
+
+}  // namespace
+
+void run_ring_on_threads(harness::State& state) {
+  const SequenceProblem problem = sequence_problem(state);
+  if (problem.ranks > kLargestThreads)
+    throw UserError(
+        fmt::format("ranks: found {}, expected at most {} on the threads fabric", problem.ranks, kLargestThreads));
+  struct Case {
+    RingPlan plan;
+    SequenceData data;
+    substrate::ThreadsFabric fabric;
+    explicit Case(const SequenceProblem& p) : plan(p), data(plan), fabric(p.ranks) {}
+    void run(const RingPlan& which) { fabric.run(program_of(which, &data)); }
+  };
+  const auto live = std::make_shared<Case>(problem);
+
+  const double tokens = static_cast<double>(problem.length) * problem.batch;
+  const double q = tokens * problem.heads * problem.head_dim;
+  const double kv = 2 * tokens * problem.kv_heads * problem.head_dim;
+  const double element = size_of(problem.dtype);
+  double bytes = element * (2 * q + kv) + 4 * tokens * problem.heads;
+  if (problem.backward) bytes += element * (2 * q + kv) + 4 * (q + kv);  // dO, O again, K and V again; dQ, dK, dV
+  state.declare({.flops = problem.flops(),
+                 .bytes = bytes,
+                 .exps = problem.flops() / (4.0 * problem.head_dim) * (problem.backward ? 4.0 / 7 : 1),
+                 .working_set = bytes,
+                 .roof = "fp32-fma"});
+  state.inputs([live](std::uint64_t seed) { live->data.draw(seed); });
+  for (harness::Output& output : live->data.outputs()) state.output(std::move(output));
+  const std::uint64_t seed = state.seed();
+  state.oracle([live, seed] {
+    harness::Check check = live->data.compare(seed);
+    if (check.coverage == 1) return check;
+    // The same code path at a shape small enough to compare whole.
+    SequenceProblem small = live->plan.problem;
+    while (small.flops() > 1e8 && small.length > 4 * small.ranks) small.length = small.length / 2 + 1;
+    while (small.flops() > 1e9 && small.batch > 1) small.batch = 1;
+    const RingPlan plan(small);
+    SequenceData data(plan);
+    data.draw(seed + 1);
+    live->fabric.run(program_of(plan, &data));
+    const harness::Check whole = data.compare(seed);
+    if (!(whole.error <= check.error)) {
+      check.error = whole.error;
+      check.detail = fmt::format("at {} tokens: {}", small.length, whole.detail);
+    }
+    return check;
+  });
+  if (problem.ranks > 1) {
+    state.mutant("last-hop-skipped", [live] {
+      RingPlan wrong = live->plan;
+      --wrong.hops;
+      live->run(wrong);
+    });
+    state.mutant("merge-without-rescaling", [live] {
+      RingPlan wrong = live->plan;
+      wrong.merge = merge_without_rescaling;
+      live->run(wrong);
+    });
+  }
+  if (problem.dtype == substrate::DType::f32)
+    state.mutant("lower-precision", [live] {
+      RingPlan wrong = live->plan;
+      wrong.merge = merge_in_bf16;
+      live->run(wrong);
+    });
+  state.mutant("wrong-scale", [live] {
+    RingPlan wrong = live->plan;
+    wrong.block.scale *= 1.0625F;
+    live->run(wrong);
+  });
+
+  // The counts need no data: they are those of the same program in virtual time.
+  datasets::Cluster any;
+  any.devices_per_node = problem.ranks;
+  any.intra.bandwidth = 1;
+  substrate::ClusterFabric counting({.cluster = any,
+                                     .operator_seconds = [](const substrate::OpWork&) { return 0.0; },
+                                     .memory_bandwidth = 1,
+                                     .ranks = problem.ranks});
+  report_counts(state, counting.run(program_of(live->plan, nullptr)));
+  state.measure([live] { live->run(live->plan); });
+}
+
+void run_ring_on_cluster(harness::State& state) {
+  const SequenceProblem problem = sequence_problem(state);
+  const std::string root = datasets::data_root();
+  const datasets::Cluster cluster = datasets::load_cluster(state.text("cluster"), root);
+  const datasets::Device device = datasets::load_device(cluster.device, root);
+  state.descriptor("cluster:" + cluster.id, cluster.hash);
+  state.descriptor("device:" + device.id, device.hash);
+
+  const RingPlan plan(problem);
+  substrate::ClusterFabric fabric(
+      {.cluster = cluster,
+       .operator_seconds = [&](const substrate::OpWork& work) { return substrate::operator_seconds(device, work); },
+       .memory_bandwidth = device.at("memory_bandwidth"),
+       .ranks = problem.ranks});
+  const RunReport run = fabric.run(program_of(plan, nullptr), {.ranks = kTimelineRanks, .per_rank = 512});
+
+  const auto& critical = run.ranks[static_cast<std::size_t>(run.critical_rank())];
+  const double step = substrate::to_seconds(run.makespan());
+  const double on_wire = substrate::to_seconds(critical.exposed_transfer);
+  const double late = substrate::to_seconds(critical.exposed - critical.exposed_transfer);
+  const auto projected = [&](const char* name, double value, const char* unit) {
+    state.report({name, value, unit, Provenance::projected, {}, {}});
+  };
+  projected("step_time", step, "s");
+  projected("exposed_comm_fraction", substrate::to_seconds(critical.exposed) / step, "1");
+  projected("device_flops", problem.flops() / step / problem.ranks, "FLOP/s");
+  projected("throughput", static_cast<double>(problem.length) * problem.batch / step, "token/s");
+  report_counts(state, run);
+  state.breakdown({"compute", "time", substrate::to_seconds(critical.busy[0]), Provenance::projected});
+  state.breakdown({"exposed_comm", "time", on_wire, Provenance::projected});
+  state.breakdown({"late_peer", "time", late, Provenance::projected});
+  for (const substrate::Interval& each : run.intervals)
+    state.interval({fmt::format("rank {} / {}", each.rank, to_string(each.lane)), each.name, each.start, each.end});
+}
+
+std::vector<harness::Axis> ring_cluster_axes() {
+  std::vector<harness::Axis> axes = sequence_axes();
+  axes.push_back(
+      {.name = "cluster", .defaults = {harness::Value(std::string("dgx-a100"))}, .help = "cluster descriptor"});
+  return axes;
+}
+
+}  // namespace assay::parallelism

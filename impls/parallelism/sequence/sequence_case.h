@@ -1,0 +1,47 @@
+#pragma once
+// The data of one sharded attention layer: inputs drawn and dealt to ranks, outputs collected, and the comparison with
+// the one-rank float64 oracle. Serves every scheme that shards tokens.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "harness/registry.h"
+#include "harness/state.h"
+#include "impls/parallelism/sequence/ring_attention.h"
+
+namespace assay::parallelism {
+
+// A tensor cut along tokens, the parts of the ranks one after the other in one allocation.
+struct ShardedTensor {
+  std::vector<std::byte> data;
+  std::vector<std::int64_t> offset;  // bytes, by rank
+  std::byte* part(int rank) { return data.data() + offset[static_cast<std::size_t>(rank)]; }
+  const std::byte* part(int rank) const { return data.data() + offset[static_cast<std::size_t>(rank)]; }
+};
+
+class SequenceData {
+ public:
+  explicit SequenceData(const RingPlan& plan);
+
+  // Q, K, V and dO from N(0, 1), rounded to the dtype.
+  void draw(std::uint64_t seed);
+  RingMemory memory(int rank);
+  std::vector<harness::Output> outputs();
+
+  // Against the oracle: every element where it costs at most 2 GFLOP, else O, lse and dQ of at least 64 rows a head
+  // (first, last, both sides of every shard border, seeded others) and, for dK and dV, two identities over all of them:
+  // sum_j dV_j = sum_i dO_i, and <dK, K> = <dQ, Q>.
+  harness::Check compare(std::uint64_t seed) const;
+
+ private:
+  double at(const ShardedTensor& tensor, bool wide, int rank, std::int64_t index) const;
+
+  RingPlan plan_;
+  ShardedTensor q_, kv_, o_, lse_, d_out_, dq_, d_kv_;
+};
+
+// The axes of a sharded attention layer, and the problem they describe. UserError for what cannot be.
+std::vector<harness::Axis> sequence_axes();
+SequenceProblem sequence_problem(const harness::State& state);
+
+}  // namespace assay::parallelism
