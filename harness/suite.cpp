@@ -207,8 +207,8 @@ AxisOverride parse_axis_override(std::string_view text) {
 
 bool in_family(std::string_view technique_id, std::string_view family) {
   const std::string_view folder = family_of(technique_id);
-  if (family.empty() || folder.size() < family.size()) return false;
-  if (folder == family) return true;
+  if (folder == family) return !family.empty();
+  if (family.empty() || folder.size() <= family.size()) return false;
   return folder.substr(0, family.size() + 1) == std::string(family) + "/" ||
          folder.substr(folder.size() - family.size() - 1) == "/" + std::string(family);
 }

@@ -424,6 +424,7 @@ TEST(SuiteSelection, FamilyIsTheFolderOrItsLastPart) {
   EXPECT_TRUE(in_family("parallelism/sequence/ring-attention", "parallelism"));
   EXPECT_FALSE(in_family("parallelism/sequence/ring-attention", "quence"));
   EXPECT_FALSE(in_family("parallelism/sequence/ring-attention", "ring-attention"));
+  EXPECT_FALSE(in_family("attention/naive", "astronomy")) << "as long as the folder";
   EXPECT_FALSE(in_family("attention/naive", ""));
 }
 
