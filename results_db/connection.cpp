@@ -193,6 +193,8 @@ void Connection::open_existing(Open how) {
   }
   database_->exec("PRAGMA foreign_keys = ON");
   database_->exec("PRAGMA synchronous = FULL");
+  // Folding the log into the file costs two more syncs; every 16 MiB instead of every 4.
+  database_->exec("PRAGMA wal_autocheckpoint = 4000");
 }
 
 void Connection::recognise() {
