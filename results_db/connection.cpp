@@ -106,7 +106,9 @@ void rethrow(const std::string& path, const SQLite::Exception& error) {
       throw UserError(
           fmt::format("{}: not a results database (not an SQLite file, or its first page is damaged)", path));
     case SQLITE_CORRUPT:
-      throw UserError(fmt::format("{}: damaged ({}); `assay db check` tells where", path, error.what()));
+      throw UserError(
+          fmt::format("{}: damaged ({}); go back to a copy, or save what is sound with `sqlite3 FILE .recover`", path,
+                      error.what()));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       throw UserError(
@@ -264,8 +266,10 @@ void Connection::open_upgraded_copy() {
   ::close(descriptor);
   copy_ = name;
   auto copy = std::make_unique<SQLite::Database>(copy_, SQLite::OPEN_READWRITE, timeout_ms_);
-  SQLite::Backup backup(*copy, *database_);
-  backup.executeStep(-1);
+  {
+    SQLite::Backup backup(*copy, *database_);
+    backup.executeStep(-1);
+  }
   run_migrations(*copy);
   copy->exec("PRAGMA query_only = ON");
   notes_.push_back(

@@ -21,17 +21,15 @@ json plain(const json& value) {
   return parsed.is_number() ? parsed : value;
 }
 
-const json* named(const json& list, const char* name) {
-  for (const json& item : list)
-    if (item.value("name", "") == name) return &item;
-  return nullptr;
-}
-
 // The field of a summary, e.g. "value" of nv/cold/time/gpu/mean; null when there is none.
 json field(const json& state, const char* tag, const char* name) {
-  for (const json& summary : state.value("summaries", json::array()))
-    if (summary.is_object() && summary.value("tag", "") == tag)
-      if (const json* found = named(summary.value("data", json::array()), name)) return plain(found->at("value"));
+  const auto summaries = state.find("summaries");
+  if (summaries == state.end()) return {};
+  for (const json& summary : *summaries) {
+    if (!summary.is_object() || summary.value("tag", "") != tag || !summary.contains("data")) continue;
+    for (const json& item : summary.at("data"))
+      if (item.value("name", "") == name) return plain(item.at("value"));
+  }
   return {};
 }
 

@@ -16,8 +16,8 @@ namespace {
 constexpr std::int64_t day_ns = 86'400'000'000'000;
 constexpr std::int64_t first_day_ns = 1'767'225'600'000'000'000;  // 2026-01-01
 constexpr int nights = 8;
-constexpr int launches_a_case = 5;
-constexpr int samples_a_launch = 40;
+constexpr int launches_a_case = 4;
+constexpr int samples_a_launch = 24;
 
 // Standard normal by Box and Muller: the distributions of the standard library differ between libraries.
 class Noise {
