@@ -334,6 +334,11 @@ void Connection::close() {
       // A reader in the middle of a query keeps the log alive; the next writer folds it in.
       database_->setBusyTimeout(250);
       database_->execAndGet("PRAGMA wal_checkpoint(TRUNCATE)");
+      // Out of WAL when nobody else has the file open: a finished file is then one file, also to readers and on
+      // read-only media, where a WAL file would want its two companions.
+      database_->setBusyTimeout(0);
+      if (database_->execAndGet("PRAGMA journal_mode").getString() == "wal")
+        database_->execAndGet("PRAGMA journal_mode = DELETE");
     } catch (const SQLite::Exception& error) {
       if ((error.getErrorCode() & 0xff) != SQLITE_BUSY) failure = error.what();
     }

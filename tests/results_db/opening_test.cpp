@@ -237,6 +237,7 @@ TEST(Opening, TellsASecondWriterThatTheFileIsInUse) {
   const Scratch scratch;
   const std::string path = scratch.file("a.db");
   fill(path);
+  Store keeper = Store::open(path, Open::read_write);
   SQLite::Database first(path, SQLite::OPEN_READWRITE);
   first.exec("BEGIN IMMEDIATE");
   StoreOptions impatient;
@@ -257,7 +258,12 @@ TEST(Opening, LeavesOneFileWhenTheWriterCloses) {
   writer.close();
   EXPECT_FALSE(std::filesystem::exists(path + "-wal"));
   EXPECT_FALSE(std::filesystem::exists(path + "-shm"));
-  EXPECT_EQ(Store::open(path, Open::read_only).runs().size(), 1U);
+  {
+    Store reader = Store::open(path, Open::read_only);
+    EXPECT_EQ(reader.runs().size(), 1U);
+    EXPECT_FALSE(std::filesystem::exists(path + "-wal"));
+  }
+  EXPECT_EQ(Store::open(path, Open::read_write).info().journal, "wal");  // and back again for the next writer
 }
 
 TEST(Opening, FoldsTheLogInEvenWhileAReaderHasTheFileOpen) {
