@@ -249,8 +249,9 @@ Outcome evaluate(const Claim& claim, const Library& library, std::string_view da
     if (!outcome.inside_domain) {
       add_once(outcome.notes, "outside the calibrated domain");
       if (positive) {
-        outcome.reason = fmt::format("{}would be {}, but outside the calibrated domain",
-                                     outcome.reason.empty() ? "" : outcome.reason + "; ", to_string(outcome.verdict));
+        outcome.reason = fmt::format("{}would {}, but outside the calibrated domain",
+                                     outcome.reason.empty() ? "" : outcome.reason + "; ",
+                                     outcome.verdict == Verdict::exceeded ? "exceed" : "be reproduced");
         outcome.verdict = Verdict::partial;
       }
     }

@@ -63,6 +63,7 @@ int run_program(int argc, char** argv) {
   app.add_option("--db", context.database, "results database")->envname("ASSAY_DB");
   app.add_flag("--json", context.json, "machine-readable output (every one has schema_version)");
   app.fallthrough();
+  add_reproduce(app, context);
   app.footer(footer);
   for (int i = 0; i < argc; ++i) context.command_line += (i == 0 ? "" : " ") + std::string(argv[i]);
   add_run(app, context);
