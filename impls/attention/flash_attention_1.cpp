@@ -40,12 +40,14 @@ struct Workspace {
   substrate::ForkJoin pool;
   PackedKeys packed;
   std::vector<QueryTile> tiles;
+  std::vector<ScoreTile> scores;
   std::vector<Running> running;
 
   Workspace(const Problem& problem, const substrate::TileKernels& kernels, const Shape& shape, int threads)
       : pool(threads),
         packed(problem, kernels, shape),
-        tiles(one_each<QueryTile>(threads, kernels, shape, shape.key_block)),
+        tiles(one_each<QueryTile>(threads, kernels, shape)),
+        scores(one_each<ScoreTile>(threads, kernels, shape)),
         running(one_each<Running>(threads, shape)) {}
 };
 
@@ -64,6 +66,7 @@ Kernel flash_attention_1(const Problem& problem, const Execution& execution) {
       const int h = static_cast<int>(task % problem.heads);
       const int kv = problem.kv_head(h);
       QueryTile& tile = work->tiles[static_cast<std::size_t>(worker)];
+      ScoreTile& score = work->scores[static_cast<std::size_t>(worker)];
       Running& running = work->running[static_cast<std::size_t>(worker)];
       const substrate::TileTask task_on_tiles(kernels);
       const auto o_of = [&](int i) {
@@ -83,17 +86,17 @@ Kernel flash_attention_1(const Problem& problem, const Execution& execution) {
           float* o = o_of(i);
           float* l = l_of(i);
           tile.load_queries(kernels, shape, problem, tensors, b, h, i);
-          kernels.product(work->packed.keys(b, kv, j), shape.depth, tile.q.data(), keys, shape.depth, tile.s.data());
+          kernels.product(work->packed.keys(b, kv, j), shape.depth, tile.q.data(), keys, shape.depth, score.s.data());
           if (partial(problem, i * kTileQueries, first_key, keys)) {
-            mask(problem, i * kTileQueries, first_key, keys, tile.s.data());
+            mask(problem, i * kTileQueries, first_key, keys, score.s.data());
           }
-          kernels.column_max(tile.s.data(), keys, c, m_of(i), tile.alpha);
+          kernels.column_max(score.s.data(), keys, c, m_of(i), tile.alpha);
           std::copy_n(l, kTileQueries, tile.l);
-          kernels.softmax_block(tile.s.data(), keys, c, m_of(i), tile.alpha, l, tile.p.data());
+          kernels.softmax_block(score.s.data(), keys, c, m_of(i), tile.alpha, l, score.p.data());
           // diag(l_i) 2^((m - m') c) O_i + P V_j, then diag(l')^-1 of it: O_i is whole again after every block.
           for (int lane = 0; lane < kTileQueries; ++lane) tile.alpha[lane] *= tile.l[lane];
-          kernels.scaled_product_add(work->packed.values(b, kv, j), shape.key_block, tile.p.data(), shape.columns, keys,
-                                     tile.alpha, o);
+          kernels.scaled_product_add(work->packed.values(b, kv, j), shape.key_block, score.p.data(), shape.columns,
+                                     keys, tile.alpha, o);
           for (int lane = 0; lane < kTileQueries; ++lane) tile.alpha[lane] = l[lane] > 0 ? 1 / l[lane] : 0;
           for (int column = 0; column < shape.columns; ++column) {
             for (int lane = 0; lane < kTileQueries; ++lane) o[column * kTileQueries + lane] *= tile.alpha[lane];

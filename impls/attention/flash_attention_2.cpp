@@ -14,8 +14,8 @@
 // at the end, and one number a row is kept instead of two. Products are at the peak of the unit and the softmax is
 // about a tenth of them at d = 128.
 //
-// Here a tile is 32 queries in the vector lanes (see substrate/simd/tile_kernels.h): S^T of a block (key_block x 32 x 4
-// bytes), P^T and Q^T stay in L1, O^T and the key block in L2.
+// Here a tile is 32 queries in the vector lanes (see substrate/simd/tile_kernels.h) and a task is four of them: S^T and
+// P^T of one tile and one key block stay in L1, the O^T of the task and the key block in L2.
 #include <algorithm>
 #include <memory>
 #include <numbers>
@@ -28,16 +28,19 @@ namespace assay::attention {
 namespace {
 
 constexpr int kKeyBlock = 128;
+constexpr int kTilesATask = 4;  // B_r = 128 queries: a key block is fetched once for four tiles
 
 struct Workspace {
   substrate::ForkJoin pool;
   PackedKeys packed;
-  std::vector<QueryTile> tiles;
+  std::vector<QueryTile> tiles;  // kTilesATask a thread
+  std::vector<ScoreTile> scores;
 
   Workspace(const Problem& problem, const substrate::TileKernels& kernels, const Shape& shape, int threads)
       : pool(threads),
         packed(problem, kernels, shape),
-        tiles(one_each<QueryTile>(threads, kernels, shape, shape.key_block)) {}
+        tiles(one_each<QueryTile>(threads * kTilesATask, kernels, shape)),
+        scores(one_each<ScoreTile>(threads, kernels, shape)) {}
 };
 
 }  // namespace
@@ -46,36 +49,45 @@ Kernel flash_attention_2(const Problem& problem, const Execution& execution) {
   const auto& kernels = kernels_for(problem, execution);
   const Shape shape(problem, kernels, kKeyBlock);
   const auto work = std::make_shared<Workspace>(problem, kernels, shape, execution.threads);
+  const int tasks_a_head = (shape.query_tiles + kTilesATask - 1) / kTilesATask;
 
   return [=, &kernels](const Tensors& tensors) {
     work->packed.pack(tensors, work->pool);
     const float c = problem.scale * std::numbers::log2e_v<float>;
-    const std::int64_t tiles = static_cast<std::int64_t>(problem.batch) * problem.heads * shape.query_tiles;
-    work->pool.run(tiles, [&](std::int64_t task, int worker) {
-      const int b = static_cast<int>(task / shape.query_tiles / problem.heads);
-      const int h = static_cast<int>(task / shape.query_tiles % problem.heads);
+    const std::int64_t tasks = static_cast<std::int64_t>(problem.batch) * problem.heads * tasks_a_head;
+    work->pool.run(tasks, [&](std::int64_t task, int worker) {
+      const int b = static_cast<int>(task / tasks_a_head / problem.heads);
+      const int h = static_cast<int>(task / tasks_a_head % problem.heads);
       const int kv = problem.kv_head(h);
-      const int i =
-          shape.query_tiles - 1 - static_cast<int>(task % shape.query_tiles);  // longest first under a causal mask
-      const int visible = tile_visible(problem, i);
-      QueryTile& tile = work->tiles[static_cast<std::size_t>(worker)];
+      const int first_tile = (tasks_a_head - 1 - static_cast<int>(task % tasks_a_head)) * kTilesATask;  // longest first
+      const int end_tile = std::min(shape.query_tiles, first_tile + kTilesATask);
+      QueryTile* const tiles = work->tiles.data() + static_cast<std::ptrdiff_t>(worker) * kTilesATask;
+      ScoreTile& score = work->scores[static_cast<std::size_t>(worker)];
       const substrate::TileTask task_on_tiles(kernels);
 
-      tile.start(kernels, shape, problem, tensors, b, h, i);
+      for (int i = first_tile; i < end_tile; ++i)
+        tiles[i - first_tile].start(kernels, shape, problem, tensors, b, h, i);
       for (int j = 0; j < shape.key_blocks; ++j) {
-        const int keys = shape.keys_taken(j, visible);
-        if (keys == 0) break;
         const int first_key = j * shape.key_block;
-        kernels.product(work->packed.keys(b, kv, j), shape.depth, tile.q.data(), keys, shape.depth, tile.s.data());
-        if (partial(problem, i * kTileQueries, first_key, keys)) {
-          mask(problem, i * kTileQueries, first_key, keys, tile.s.data());
+        for (int i = first_tile; i < end_tile; ++i) {
+          const int keys = shape.keys_taken(j, tile_visible(problem, i));
+          if (keys == 0) continue;
+          QueryTile& tile = tiles[i - first_tile];
+          kernels.product(work->packed.keys(b, kv, j), shape.depth, tile.q.data(), keys, shape.depth, score.s.data());
+          if (partial(problem, i * kTileQueries, first_key, keys)) {
+            mask(problem, i * kTileQueries, first_key, keys, score.s.data());
+          }
+          kernels.column_max(score.s.data(), keys, c, tile.m, tile.alpha);
+          kernels.softmax_block(score.s.data(), keys, c, tile.m, tile.alpha, tile.l, score.p.data());
+          kernels.scaled_product_add(work->packed.values(b, kv, j), shape.key_block, score.p.data(), shape.columns,
+                                     keys, tile.alpha, tile.o.data());
         }
-        kernels.column_max(tile.s.data(), keys, c, tile.m, tile.alpha);
-        kernels.softmax_block(tile.s.data(), keys, c, tile.m, tile.alpha, tile.l, tile.p.data());
-        kernels.scaled_product_add(work->packed.values(b, kv, j), shape.key_block, tile.p.data(), shape.columns, keys,
-                                   tile.alpha, tile.o.data());
+        if (first_key >= tile_visible(problem, end_tile - 1)) break;
       }
-      finish(problem, tensors, b, h, i, tile.o.data(), tile.m, tile.l);
+      for (int i = first_tile; i < end_tile; ++i) {
+        const QueryTile& tile = tiles[i - first_tile];
+        finish(problem, tensors, b, h, i, tile.o.data(), tile.m, tile.l);
+      }
     });
   };
 }

@@ -66,7 +66,7 @@ struct Workspace {
   Workspace(const Problem& problem, const substrate::TileKernels& kernels, const Shape& shape, int threads)
       : pool(threads),
         packed(problem, kernels, shape),
-        tiles(one_each<QueryTile>(threads, kernels, shape, 0)),
+        tiles(one_each<QueryTile>(threads, kernels, shape)),
         chunks(one_each<Chunk>(threads, kernels, shape)) {}
 };
 

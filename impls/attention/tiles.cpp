@@ -81,11 +81,13 @@ void PackedKeys::pack(const Tensors& tensors, substrate::ForkJoin& pool) {
   });
 }
 
-QueryTile::QueryTile(const TileKernels& kernels, const Shape& shape, int rows)
+QueryTile::QueryTile(const TileKernels& kernels, const Shape& shape)
     : q(static_cast<std::size_t>(shape.depth) * kTileQueries * size_of(kernels.operand)),
-      p(static_cast<std::size_t>(rows) * kTileQueries * size_of(kernels.operand)),
-      s(static_cast<std::size_t>(rows) * kTileQueries),
       o(static_cast<std::size_t>(shape.columns) * kTileQueries) {}
+
+ScoreTile::ScoreTile(const TileKernels& kernels, const Shape& shape)
+    : s(static_cast<std::size_t>(shape.key_block) * kTileQueries),
+      p(static_cast<std::size_t>(shape.key_block) * kTileQueries * size_of(kernels.operand)) {}
 
 void QueryTile::load_queries(const TileKernels& kernels, const Shape& shape, const Problem& problem,
                              const Tensors& tensors, int b, int h, int tile) {
@@ -108,7 +110,8 @@ void mask(const Problem& problem, int first_query, int first_key, int rows, floa
     const int row = std::min(first_query + lane, problem.queries - 1);
     limit[lane] = problem.visible(row) - first_key;
   }
-  for (int j = 0; j < rows; ++j) {
+  // Every lane sees the keys that the first one sees.
+  for (int j = std::max(limit[0], 0); j < rows; ++j) {
     float* line = s + static_cast<std::int64_t>(j) * kTileQueries;
     for (int lane = 0; lane < kTileQueries; ++lane) line[lane] = j < limit[lane] ? line[lane] : kMinusInfinity;
   }
@@ -122,20 +125,15 @@ void finish(const Problem& problem, const Tensors& tensors, int b, int h, int ti
             const float* l, Normalised normalised) {
   const int rows = tile_rows(problem, tile);
   const int first = tile * kTileQueries;
+  float scale[kTileQueries];
+  substrate::Row to[kTileQueries];
   for (int lane = 0; lane < rows; ++lane) {
-    const float inverse = l[lane] > 0 ? (normalised == Normalised::yes ? 1.0F : 1.0F / l[lane]) : 0.0F;
-    const auto line = [&](auto* out, auto convert) {
-      for (int c = 0; c < problem.head_dim; ++c) out[c] = convert(o[c * kTileQueries + lane] * inverse);
-    };
-    std::byte* to = tensors.o.at(b, h, first + lane);
-    if (problem.dtype == DType::f32) {
-      line(reinterpret_cast<float*>(to), [](float x) { return x; });
-    } else {
-      line(reinterpret_cast<substrate::BFloat16*>(to), substrate::to_bf16);
-    }
-    tensors.lse_at(problem, b, h, first + lane) =
-        l[lane] > 0 ? m[lane] * problem.scale + std::log(l[lane]) : kMinusInfinity;
+    const bool seen = l[lane] > 0;
+    scale[lane] = !seen ? 0.0F : normalised == Normalised::yes ? 1.0F : 1.0F / l[lane];
+    to[lane] = tensors.o.at(b, h, first + lane);
+    tensors.lse_at(problem, b, h, first + lane) = seen ? m[lane] * problem.scale + std::log(l[lane]) : kMinusInfinity;
   }
+  substrate::unpack_output(o, scale, rows, problem.head_dim, to, problem.dtype);
 }
 
 }  // namespace assay::attention

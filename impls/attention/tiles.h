@@ -66,22 +66,28 @@ class PackedKeys {
   substrate::AlignedBuffer<std::byte> keys_, values_;
 };
 
-// A query tile on its way through the keys. S^T and P^T have room for `rows` keys.
+// A query tile on its way through the keys.
 struct QueryTile {
   substrate::AlignedBuffer<std::byte> q;  // B operand [depth][32]
-  substrate::AlignedBuffer<std::byte> p;  // B operand [rows][32]
-  substrate::AlignedBuffer<float> s;      // [rows][32]
   substrate::AlignedBuffer<float> o;      // O^T [columns][32], not normalised
   alignas(64) float m[kTileQueries];      // largest score so far, before scaling
   alignas(64) float l[kTileQueries];      // sum of exponentials relative to m
   alignas(64) float alpha[kTileQueries];  // what the last block rescales the earlier ones by
 
-  QueryTile(const substrate::TileKernels& kernels, const Shape& shape, int rows);
+  QueryTile(const substrate::TileKernels& kernels, const Shape& shape);
   void load_queries(const substrate::TileKernels& kernels, const Shape& shape, const Problem& problem,
                     const Tensors& tensors, int b, int h, int tile);
   // load_queries, then O = 0, l = 0, m = -inf.
   void start(const substrate::TileKernels& kernels, const Shape& shape, const Problem& problem, const Tensors& tensors,
              int b, int h, int tile);
+};
+
+// Scores of one query tile against one key block, and their exponentials; both stay in L1.
+struct ScoreTile {
+  substrate::AlignedBuffer<float> s;      // S^T [key_block][32]
+  substrate::AlignedBuffer<std::byte> p;  // P^T, B operand [key_block][32]
+
+  ScoreTile(const substrate::TileKernels& kernels, const Shape& shape);
 };
 
 // S^T rows of keys [first_key, first_key + rows): -inf where query (first_query + lane) does not see the key.

@@ -28,4 +28,9 @@ void pack_keys(const TileKernels& kernels, const Rows& k, int padded_rows, int d
 void pack_values(const TileKernels& kernels, const Rows& v, int padded_columns, int padded_keys, std::int64_t stride,
                  void* to);
 
+// The other way: O^T [columns][32] times scale[query], to `rows` rows of `columns` elements of `dtype`. A NaN of O may
+// lose its payload, never become a number.
+using Row = std::byte*;
+void unpack_output(const float* o, const float* scale, int rows, int columns, const Row* to, DType dtype);
+
 }  // namespace assay::substrate
