@@ -144,6 +144,8 @@ class Comparing {
  public:
   Comparing(results_db::Store& store, const Selector& a, const Selector& b, const std::string& metric)
       : metric_(metric) {
+    result_.selector_a = a;
+    result_.selector_b = b;
     result_.run_a = store.find_run(a.run);
     result_.run_b = store.find_run(b.run);
     if (!metric.empty() && !has_direction(metric))
@@ -390,6 +392,17 @@ std::vector<EnvironmentDifference> environment_differences(const results_db::Run
   }
   if (a.build.id != b.build.id) {
     const std::size_t before = out.size();
+    // A build that is known by its contents only differs as a whole.
+    if (a.build.compiler.empty() != b.build.compiler.empty()) {
+      const auto named = [](const results_db::BuildRecord& build) {
+        if (!build.compiler.empty()) return build.commit.substr(0, 12) + (build.dirty ? " (dirty)" : "");
+        const auto facts = nlohmann::json::parse(build.facts_json.empty() ? "{}" : build.facts_json, nullptr, false);
+        return facts.is_object() ? facts.value("program", build.id) : build.id;
+      };
+      out.push_back({"build", named(a.build), named(b.build)});
+      add_json_differences("", a.environment_json, b.environment_json, out);
+      return out;
+    }
     differ("build.commit", a.build.commit + (a.build.dirty ? " (dirty)" : ""),
            b.build.commit + (b.build.dirty ? " (dirty)" : ""));
     differ("build.compiler", a.build.compiler, b.build.compiler);

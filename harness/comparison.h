@@ -57,6 +57,7 @@ struct EnvironmentDifference {
 
 struct Comparison {
   results_db::RunRecord run_a, run_b;
+  Selector selector_a, selector_b;
   std::vector<EnvironmentDifference> environment;
   std::vector<ComparedCase> cases;
   std::size_t matched = 0;                                        // pairs, compared or not

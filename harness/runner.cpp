@@ -67,15 +67,6 @@ std::uint64_t fresh_seed() {
   std::random_device device;
   return (static_cast<std::uint64_t>(device()) << 31) ^ device();  // fits a signed 64-bit column
 }
-std::string uuid4() {
-  std::random_device device;
-  std::array<std::uint32_t, 4> words{};
-  for (auto& word : words) word = device();
-  words[1] = (words[1] & 0xffff0fffU) | 0x00004000U;
-  words[2] = (words[2] & 0x3fffffffU) | 0x80000000U;
-  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:04x}{:08x}", words[0], words[1] >> 16, words[1] & 0xffffU,
-                     words[2] >> 16, words[2] & 0xffffU, words[3]);
-}
 
 std::vector<int> cpus_for(const Case& item) {
   if (item.settings.pin.mode == Pin::Mode::listed) return item.settings.pin.cpus;
@@ -210,7 +201,7 @@ class Run {
       }
     } else {
       seed_ = options_.seed.value_or(fresh_seed());
-      summary_.run_id = uuid4();
+      summary_.run_id = fresh_run_id();
       results_db::RunRecord run;
       run.id = summary_.run_id;
       run.suite = suite_.id;
@@ -454,6 +445,16 @@ class Run {
 };
 
 }  // namespace
+
+std::string fresh_run_id() {
+  std::random_device device;
+  std::array<std::uint32_t, 4> words{};
+  for (auto& word : words) word = device();
+  words[1] = (words[1] & 0xffff0fffU) | 0x00004000U;
+  words[2] = (words[2] & 0x3fffffffU) | 0x80000000U;
+  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:04x}{:08x}", words[0], words[1] >> 16, words[1] & 0xffffU,
+                     words[2] >> 16, words[2] & 0xffffU, words[3]);
+}
 
 Job job_of(const Case& item, JobKind kind, std::uint64_t seed) {
   Job job;

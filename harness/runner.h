@@ -56,6 +56,9 @@ RunSummary run_suite(results_db::Store& store, const Suite& suite, const RunOpti
 // One launch of one case in a fresh process, not stored.
 results_db::LaunchRecord launch_once(const Case& item, int ordinal, std::uint64_t seed, const RunOptions& options = {});
 
+// A random UUID, as runs are named.
+std::string fresh_run_id();
+
 Job job_of(const Case& item, JobKind kind, std::uint64_t seed);
 
 }  // namespace assay::harness

@@ -9,11 +9,11 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <limits>
 #include <optional>
 #include <span>
 
-#include "harness/stats/median.h"
+#include "harness/stats/shape.h"
+#include "harness/stats/stop_rule.h"
 
 namespace assay::harness {
 namespace {
@@ -143,34 +143,31 @@ TimingResult time_region(const std::function<void()>& prepare, const std::functi
   result.warmup = static_cast<int>(result.samples.size());
   const auto warmup = static_cast<std::size_t>(result.warmup);
 
-  // Batches grow by a quarter of what was taken, so that looking at the interval costs O(n log n) in total.
-  double half_width = std::numeric_limits<double>::infinity();
-  while (true) {
+  // Batches grow as the looks of the stop rule do: by an eighth of what was taken.
+  stats::Stopper stopper({.noise_target = plan.noise_target,
+                          .budget_seconds = plan.budget_seconds,
+                          .min_samples = plan.min_samples,
+                          .max_samples = plan.max_samples});
+  stats::Stop stop = stats::Stop::go_on;
+  while (stop == stats::Stop::go_on) {
     const std::size_t taken = result.samples.size() - warmup;
     const double spent = timed_seconds(warmup);
-    if (taken >= static_cast<std::size_t>(plan.min_samples) && half_width <= plan.noise_target) {
-      result.stop_reason = "noise";
-      break;
-    }
-    if (taken > 0 && spent >= plan.budget_seconds) {
-      result.stop_reason = "budget";
-      break;
-    }
-    if (taken >= static_cast<std::size_t>(plan.max_samples)) {
-      result.stop_reason = "samples";
-      break;
-    }
-    std::int64_t next = taken == 0 ? plan.min_samples : static_cast<std::int64_t>(taken / 4) + 1;
+    std::int64_t next = taken == 0 ? plan.min_samples : static_cast<std::int64_t>(taken / 8) + 1;
     const double each =
         taken > 0 ? spent / static_cast<double>(taken) : result.samples.back() * static_cast<double>(result.batch);
     const double room = (plan.budget_seconds - spent) / std::max(each, 1e-12);
     next = std::clamp<std::int64_t>(next, 1, std::max<std::int64_t>(1, static_cast<std::int64_t>(room) + 1));
-    next = std::min<std::int64_t>(next, plan.max_samples - static_cast<std::int64_t>(taken));
+    next = std::clamp<std::int64_t>(next, 1,
+                                    std::max<std::int64_t>(1, plan.max_samples - static_cast<std::int64_t>(taken)));
     run_batch(next);
-    const std::span<const double> kept(result.samples.data() + warmup, result.samples.size() - warmup);
-    half_width = stats::relative_half_width(kept);
-    if (progress) progress(kept.size(), half_width);
+    const double now_spent = timed_seconds(warmup);
+    for (std::size_t at = warmup + taken; at < result.samples.size() && stop == stats::Stop::go_on; ++at)
+      stop = stopper.add(result.samples[at], at + 1 == result.samples.size() ? now_spent : spent);
+    if (progress) progress(result.samples.size() - warmup, stopper.half_width());
   }
+  result.stop_reason = stats::to_string(stop);
+  // What has not settled by then is flagged too.
+  result.warmup += static_cast<int>(stats::warmup_length(std::span(result.samples).subspan(warmup)));
   result.wall_seconds = seconds_since(began);
   return result;
 }

@@ -1,4 +1,4 @@
-// assay compare: two selections of stored cases, joined and judged.
+// assay compare: two selections of cases, stored or launched in turns now, joined and judged.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -8,6 +8,7 @@
 #include "datasets/quantity.h"
 #include "datasets/user_error.h"
 #include "harness/cli/commands.h"
+#include "harness/cli/compare_live.h"
 #include "harness/cli/compare_view.h"
 #include "harness/comparison.h"
 
@@ -24,6 +25,7 @@ struct CompareArguments {
   std::string metric;
   std::string unsure = "pass";
   CompareView view;
+  LiveArguments live;
 };
 
 double fraction(const std::string& text, const char* option, double least) {
@@ -60,6 +62,13 @@ void run_compare(CompareArguments given, Context& context) {
   const DecisionRule rule = rule_of(given);
   const harness::Selector a = harness::parse_selector(given.a);
   const harness::Selector b = harness::parse_selector(given.b);
+  if (given.live.live) {
+    print(run_live(a, b, given.live, rule, given.metric, given.unsure == "rerun", context), given, rule, context);
+    return;
+  }
+  if (given.unsure == "rerun") throw UserError("compare: --unsure=rerun launches the cases again: it needs --live");
+  if (!given.live.program_a.empty() || !given.live.program_b.empty())
+    throw UserError("compare: --binary-a and --binary-b launch other builds: they need --live");
   results_db::Store store = results_db::Store::open(context.database, results_db::Open::read_only);
   print(harness::compare(store, a, b, rule, given.metric), given, rule, context);
 }
@@ -71,6 +80,20 @@ void add_compare(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("compare", "is B faster or slower than A, and is it real?");
   command->add_option("A", given->a, "what B is held against: a selector")->required()->type_name("SELECTOR");
   command->add_option("B", given->b, "what is judged: a selector")->required()->type_name("SELECTOR");
+  command->add_flag("--live", given->live.live, "launch both sides in turns now (A B B A ...) and judge that");
+  command->add_option("--launches", given->live.launches, "launches a side with --live")
+      ->check(CLI::Range(2, 1000))
+      ->capture_default_str();
+  command->add_option("--max-launches", given->live.max_launches, "launches a side with --unsure=rerun, at most")
+      ->check(CLI::Range(2, 10000))
+      ->capture_default_str();
+  command->add_option("--time-budget", given->live.time_budget, "sampling time of one launch with --live")
+      ->capture_default_str();
+  command->add_option("--binary-a", given->live.program_a, "another build of assay for side A, with --live")
+      ->type_name("PROGRAM");
+  command->add_option("--binary-b", given->live.program_b, "another build of assay for side B, with --live")
+      ->type_name("PROGRAM");
+  command->add_flag("--no-gate", given->live.no_gate, "with --live: do not check the results first");
   command->add_option("--min-effect", given->min_effect, "effects smaller than this do not matter")
       ->capture_default_str();
   command->add_option("--metric", given->metric,
@@ -78,7 +101,7 @@ void add_compare(CLI::App& app, Context& context) {
   command->add_option("--session-noise", given->session_noise, "what two sessions of one binary may differ by")
       ->capture_default_str();
   command->add_option("--unsure", given->unsure, "what UNSURE means for the exit code")
-      ->check(CLI::IsMember({"pass", "fail"}))
+      ->check(CLI::IsMember({"pass", "fail", "rerun"}))
       ->capture_default_str();
   command->add_option("--only", given->view.only, "show only these verdicts; the others are counted")
       ->delimiter(',')
@@ -90,13 +113,19 @@ void add_compare(CLI::App& app, Context& context) {
       "  RUN    a run id or the start of one, a tag, latest, latest~1 ...; latest when left out\n"
       "  KEY    technique, family, backend, fabric, timer, cache or an axis (head_dim=128, sequence_length=4k)\n"
       "Cases are joined on everything neither selector names, so a selector that names an axis compares across it.\n"
+      "With --live a selector of technique=NAME without a run needs no stored run: axes it leaves out have their\n"
+      "defaults. The launches are stored as two runs, tagged live-a and live-b. --unsure=rerun goes on launching what "
+      "is\n"
+      "UNSURE, twice as often each time, up to --max-launches.\n"
       "A verdict needs 10 launches a side; docs/methodology.md says how it is reached.\n"
       "Exit code: 0 nothing slower, 1 something SLOWER (or UNSURE with --unsure=fail), 2 usage, 3 nothing compared.\n"
       "Examples:\n"
       "  assay compare latest~1 latest\n"
       "  assay compare latest:technique=flash-attention-1 latest:technique=flash-attention-2\n"
       "  assay compare dtype=fp32 dtype=bf16 --min-effect 5% --only slower\n"
-      "  assay compare main my-branch --unsure=fail --json");
+      "  assay compare main my-branch --unsure=fail --json\n"
+      "  assay compare --live technique=flash-attention-1 technique=flash-attention-2 --unsure=rerun\n"
+      "  assay compare --live latest latest --binary-a old/bin/assay --binary-b new/bin/assay");
   command->callback([given, &context] { run_compare(*given, context); });
 }
 

@@ -55,13 +55,14 @@ bool shown(const ComparedCase& row, const CompareView& view) {
          std::find(view.only.begin(), view.only.end(), to_string(row.decision.verdict)) != view.only.end();
 }
 
-std::string run_line(const char* side, const results_db::RunRecord& run) {
+std::string run_line(const char* side, const results_db::RunRecord& run, const harness::Selector& selector) {
   std::string line = fmt::format("{}  {}  {}", side, run.id.substr(0, 8), run.suite);
   for (const std::string& tag : run.tags) line += " #" + tag;
   line += fmt::format("  on {}", run.machine.name);
   if (!run.build.commit.empty())
     line += fmt::format("  commit {}{}", run.build.commit.substr(0, 12), run.build.dirty ? " (dirty)" : "");
   if (run.status != "finished") line += "  " + run.status;
+  for (const auto& [name, value] : selector.where) line += fmt::format("  {}={}", name, value);
   return line + "\n";
 }
 
@@ -131,7 +132,8 @@ std::string nothing_line(const Comparison& comparison) {
 }
 
 std::string comparison_as_text(const Comparison& comparison, const Context& context, const CompareView& view) {
-  std::string out = run_line("A", comparison.run_a) + run_line("B", comparison.run_b);
+  std::string out =
+      run_line("A", comparison.run_a, comparison.selector_a) + run_line("B", comparison.run_b, comparison.selector_b);
   out += environment_text(comparison, context) + "\n";
 
   harness::Table table({{.title = "verdict"}, {.title = "case", .min_width = 16, .cut_left = true}});

@@ -31,7 +31,6 @@ Stop Stopper::add(double seconds_per_iteration, double elapsed_seconds) {
   samples_.push_back(seconds_per_iteration);
   const std::size_t n = samples_.size();
   if (n >= static_cast<std::size_t>(std::max(rule_.max_samples, 1))) return Stop::samples;
-  if (n < static_cast<std::size_t>(std::max(rule_.min_samples, 1))) return Stop::go_on;
   if (n >= next_look_) {
     next_look_ = n + std::max<std::size_t>(1, n / 8);
     const std::span<const double> steady = std::span(samples_).subspan(warmup_length(samples_));

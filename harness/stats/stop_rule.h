@@ -7,8 +7,8 @@ namespace assay::harness::stats {
 
 struct StopRule {
   double noise_target = 0.01;   // relative half-width of the median's 95% interval
-  double budget_seconds = 1.0;  // wall time of the sampling loop
-  int min_samples = 10;         // never fewer, whatever the budget (a hung case is the runner's timeout)
+  double budget_seconds = 1.0;  // ends it whatever is known by then, after one sample at the least
+  int min_samples = 10;         // before the noise is looked at
   int max_samples = 1'000'000;
 };
 
@@ -21,7 +21,7 @@ const char* to_string(Stop stop);
 class Stopper {
  public:
   explicit Stopper(const StopRule& rule);
-  // `elapsed_seconds`: wall time since the sampling loop began.
+  // `elapsed_seconds`: what counts against the budget, so far.
   Stop add(double seconds_per_iteration, double elapsed_seconds);
   double half_width() const { return half_width_; }  // at the last look; +inf before the first
   const std::vector<double>& samples() const { return samples_; }

@@ -142,10 +142,16 @@ TEST(Stopper, StopsAtTheBudgetAndAtTheLargestNumberOfSamples) {
   EXPECT_EQ(by_count.add(random.uniform(), 0.1), Stop::samples);
 }
 
-TEST(Stopper, TakesTheLeastSamplesEvenWhenTheBudgetIsSpent) {
-  Stopper stopper({.noise_target = 1, .budget_seconds = 0, .min_samples = 5, .max_samples = 50});
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(stopper.add(1, 100), Stop::go_on);
-  EXPECT_EQ(stopper.add(1, 100), Stop::budget);
+TEST(Stopper, DoesNotLookAtTheNoiseOfFewerThanTheLeastSamples) {
+  Stopper stopper({.noise_target = 1, .budget_seconds = 1e9, .min_samples = 20, .max_samples = 50});
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(stopper.add(1, 0), Stop::go_on);
+  EXPECT_NE(stopper.add(1, 0), Stop::samples);
+  EXPECT_EQ(stopper.add(1, 0), Stop::noise);
+}
+
+TEST(Stopper, StopsALongCaseAfterOneSampleThatSpentTheBudget) {
+  Stopper stopper({.noise_target = 0.01, .budget_seconds = 1, .min_samples = 5, .max_samples = 50});
+  EXPECT_EQ(stopper.add(30, 30), Stop::budget);
 }
 
 // Stopping on the width leaves the interval nearly as honest as a fixed number of samples would.
