@@ -182,11 +182,15 @@ class Comparing {
   }
 
   void leave_out(const JoinedCase& item) {
-    const bool has_a = std::any_of(launches_a_.begin(), launches_a_.end(), [&](const LaunchSummary& launch) {
-      return launch.case_id == item.a.id && launch.status == results_db::Status::ok;
-    });
+    const auto has = [&](const std::vector<LaunchSummary>& all, std::int64_t id, results_db::Status status) {
+      return std::any_of(all.begin(), all.end(),
+                         [&](const LaunchSummary& launch) { return launch.case_id == id && launch.status == status; });
+    };
+    const bool a_is_why = has(launches_a_, item.a.id, results_db::Status::failed) ||
+                          (!has(launches_b_, item.b.id, results_db::Status::failed) &&
+                           !has(launches_a_, item.a.id, results_db::Status::ok));
     const std::string why =
-        has_a ? "B " + why_not_measured(launches_b_, item.b.id) : "A " + why_not_measured(launches_a_, item.a.id);
+        a_is_why ? "A " + why_not_measured(launches_a_, item.a.id) : "B " + why_not_measured(launches_b_, item.b.id);
     result_.not_compared.emplace_back(item.name, metric_.empty() ? why : why + fmt::format(" (metric {})", metric_));
   }
 

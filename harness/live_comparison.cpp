@@ -120,6 +120,11 @@ class Live {
         failed.status = record.status;
         failed.reason = record.reason;
         append(i, side, failed);
+        if (taken_[1 - side][i] > 0) continue;
+        results_db::LaunchRecord skipped;
+        skipped.status = results_db::Status::skipped;
+        skipped.reason = "the other side failed its check";
+        append(i, 1 - side, skipped);
       }
     }
   }
