@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <sstream>
 
 #include "datasets/quantity.h"
 #include "harness/params.h"
@@ -162,7 +163,44 @@ std::vector<Column> columns_for(const std::vector<const Row*>& group) {
   return columns;
 }
 
-// Axes with one value in the whole group go to its heading; the others get a column each.
+// Lines of at most `width` columns, broken at spaces; the second and later ones are indented.
+std::string wrapped(const std::string& text, int width) {
+  std::string out;
+  std::string line;
+  std::stringstream words(text);
+  for (std::string word; std::getline(words, word, ' ');) {
+    if (!line.empty() && harness::display_width(line) + 1 + harness::display_width(word) > width) {
+      out += line + "\n";
+      line = "   ";
+    }
+    line += (line.empty() ? "" : " ") + word;
+  }
+  return out + line + "\n";
+}
+
+bool fits(const std::string& lines, int width) {
+  std::stringstream stream(lines);
+  for (std::string line; std::getline(stream, line);)
+    if (harness::display_width(line) > width) return false;
+  return true;
+}
+
+// Rows by the axes they have, in the order of their first row.
+std::vector<std::vector<const Row*>> by_axes(const std::vector<const Row*>& group) {
+  std::vector<std::vector<const Row*>> parts;
+  std::map<std::vector<std::string>, std::size_t> index;
+  for (const Row* row : group) {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : row->params.values()) names.push_back(name);
+    const auto [at, is_new] = index.try_emplace(std::move(names), parts.size());
+    if (is_new) parts.emplace_back();
+    parts[at->second].push_back(row);
+  }
+  return parts;
+}
+
+// What all rows share goes to the heading; every axis that varies gets a column. A table that is too wide for that is
+// split where rows have different axes: each part then shares more.
 void print_group(std::string& out, const std::string& family, const std::vector<const Row*>& group,
                  const Context& context, const ViewOptions& options) {
   std::map<std::string, std::set<std::string>> values;
@@ -174,20 +212,25 @@ void print_group(std::string& out, const std::string& family, const std::vector<
     }
   bool several_fabrics = false;
   for (const Row* row : group) several_fabrics |= row->item.record.fabric != group.front()->item.record.fabric;
+  const bool one_provenance = std::all_of(group.begin(), group.end(), [&](const Row* row) {
+    return row->provenance() && row->provenance() == group.front()->provenance();
+  });
   std::string heading;
+  if (one_provenance) heading += fmt::format(" {}", to_string(*group.front()->provenance()));
   std::vector<std::string> varying;
   for (const auto& [name, held] : values) {
     if (held.size() == 1 && seen[name] == group.size())
-      heading += fmt::format(" {}={}", name, *held.begin());
+      heading += fmt::format(" {}={}", short_axis(name), *held.begin());
     else
       varying.push_back(name);
   }
-  out += options.markdown ? fmt::format("### {}\n\n{}\n\n", family, heading.empty() ? "" : "all:" + heading)
-                          : fmt::format("{}{}{}\n", family, heading.empty() ? "" : "  all:", heading);
 
-  const std::vector<Column> columns = columns_for(group);
+  std::vector<Column> columns = columns_for(group);
+  if (one_provenance) std::erase_if(columns, [](const Column& column) { return column.title == "how"; });
+  int longest_name = 0;
+  for (const Row* row : group) longest_name = std::max(longest_name, harness::display_width(row->name()));
   harness::Table table;
-  table.add_column({.title = "technique"});
+  table.add_column({.title = "technique", .min_width = std::min(longest_name, 32)});
   if (several_fabrics) table.add_column({.title = "fabric"});
   for (const std::string& name : varying) table.add_column({.title = short_axis(name), .right = true});
   for (const Column& column : columns) table.add_column({.title = column.title, .right = column.right});
@@ -199,7 +242,17 @@ void print_group(std::string& out, const std::string& family, const std::vector<
     for (const Column& column : columns) cells.push_back({column.text(*row)});
     table.add_row(std::move(cells));
   }
-  out += options.markdown ? table.markdown() : table.render(context.width, context.color);
+  if (options.markdown) {
+    out += fmt::format("### {}\n\nall:{}\n\n{}\n", family, heading, table.markdown());
+    return;
+  }
+  const auto parts = by_axes(group);
+  if (parts.size() > 1 && !fits(table.render(context.width, false), context.width)) {
+    for (const auto& part : parts) print_group(out, family, part, context, options);
+    return;
+  }
+  out +=
+      wrapped(fmt::format("{}  all:{}", family, heading), context.width) + table.render(context.width, context.color);
   out += "\n";
 }
 
