@@ -32,6 +32,11 @@ class EventQueue {
   Picoseconds now() const { return now_; }
   const Picoseconds* clock() const { return &now_; }
 
+  // The event `distance` places after the next one at the current time, or null: for fetching its memory early.
+  const Event* ahead(std::size_t distance) const {
+    return position_ + distance < current_.size() ? &current_[position_ + distance] : nullptr;
+  }
+
   // The next event; the current time moves on to its time. Requires !empty().
   Event pop() {
     if (!more_now()) open_next();

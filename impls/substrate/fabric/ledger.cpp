@@ -25,14 +25,17 @@ std::string_view to_string(Memory category) {
 std::uint32_t MemoryLedger::charge(const char* name, Memory category, std::int64_t bytes, Picoseconds now) {
   // A program has a handful of names; the pointer comparison finds nearly all of them at once.
   std::uint32_t found = 0;
-  const auto count = static_cast<std::uint32_t>(entries_.size());
-  while (found < count && !(entries_[found].name == name && entries_[found].category == category)) ++found;
+  const auto count = static_cast<std::uint32_t>(names_.size());
+  while (found < count && !(names_[found] == name && entries_[found].category == category)) ++found;
   if (found == count) {
     const std::string_view wanted = name;
     found = 0;
-    while (found < count && !(entries_[found].name == wanted && entries_[found].category == category)) ++found;
+    while (found < count && !(names_[found] == wanted && entries_[found].category == category)) ++found;
   }
-  if (found == count) entries_.push_back({.name = name, .category = category, .first = now});
+  if (found == count) {
+    entries_.push_back({.name = name, .category = category, .first = now});
+    names_.push_back(name);
+  }
 
   LedgerEntry& entry = entries_[found];
   entry.live += bytes;

@@ -34,19 +34,20 @@ class MessageLog {
  public:
   // The entry of one (peer, kind, direction), made on first use; the index stays valid.
   std::uint32_t entry(int peer, Tag tag, Direction direction, Picoseconds now) {
-    for (std::uint32_t i = 0; i < entries_.size(); ++i) {
-      const MessageLogEntry& e = entries_[i];
-      if (e.peer == peer && e.tag.value == tag.value && e.direction == direction) return i;
-    }
+    const std::uint64_t key = (static_cast<std::uint64_t>(peer) << 17) | (static_cast<std::uint64_t>(tag.value) << 1) |
+                              static_cast<std::uint64_t>(direction);
+    for (std::uint32_t i = 0; i < keys_.size(); ++i)
+      if (keys_[i] == key) return i;
+    keys_.push_back(key);
     entries_.push_back({.peer = peer, .tag = tag, .direction = direction, .first_issue = now});
     return static_cast<std::uint32_t>(entries_.size() - 1);
   }
   MessageLogEntry& operator[](std::uint32_t index) { return entries_[index]; }
   const std::vector<MessageLogEntry>& entries() const { return entries_; }
-  void clear() { entries_.clear(); }
 
  private:
   std::vector<MessageLogEntry> entries_;  // in order of first use
+  std::vector<std::uint64_t> keys_;       // of the entries, close together for the search
 };
 
 }  // namespace assay::substrate
