@@ -14,8 +14,8 @@
 // at the end, and one number a row is kept instead of two. Products are at the peak of the unit and the softmax is
 // about a tenth of them at d = 128.
 //
-// Here a tile is 32 queries in the vector lanes (see substrate/simd/tile_kernels.h) and a task is four of them: S^T and
-// P^T of one tile and one key block stay in L1, the O^T of the task and the key block in L2.
+// Here a tile is 32 queries in the vector lanes (see substrate/simd/tile_kernels.h) and a task is up to eight of them:
+// S^T and P^T of one tile and one key block stay in L1, the O^T of the task and the key block in L2.
 #include <algorithm>
 #include <memory>
 #include <numbers>
@@ -27,19 +27,28 @@
 namespace assay::attention {
 namespace {
 
-constexpr int kKeyBlock = 128;
-constexpr int kTilesATask = 4;  // B_r = 128 queries: a key block is fetched once for four tiles
+constexpr int kKeyBlock = 256;
+
+// B_r of a task in tiles: a key block is fetched once for all of them, so as many as leave every thread four tasks to
+// balance.
+int tiles_a_task(const Problem& problem, const Shape& shape, int threads) {
+  const std::int64_t heads = static_cast<std::int64_t>(problem.batch) * problem.heads;
+  int tiles = 8;
+  while (tiles > 1 && heads * (shape.query_tiles / tiles) < 4LL * threads) tiles /= 2;
+  return tiles;
+}
 
 struct Workspace {
   substrate::ForkJoin pool;
   PackedKeys packed;
-  std::vector<QueryTile> tiles;  // kTilesATask a thread
+  std::vector<QueryTile> tiles;  // those of a task, for each thread
   std::vector<ScoreTile> scores;
 
-  Workspace(const Problem& problem, const substrate::TileKernels& kernels, const Shape& shape, int threads)
+  Workspace(const Problem& problem, const substrate::TileKernels& kernels, const Shape& shape, int threads,
+            int tiles_each)
       : pool(threads),
         packed(problem, kernels, shape),
-        tiles(one_each<QueryTile>(threads * kTilesATask, kernels, shape)),
+        tiles(one_each<QueryTile>(threads * tiles_each, kernels, shape)),
         scores(one_each<ScoreTile>(threads, kernels, shape)) {}
 };
 
@@ -48,8 +57,9 @@ struct Workspace {
 Kernel flash_attention_2(const Problem& problem, const Execution& execution) {
   const auto& kernels = kernels_for(problem, execution);
   const Shape shape(problem, kernels, kKeyBlock);
-  const auto work = std::make_shared<Workspace>(problem, kernels, shape, execution.threads);
-  const int tasks_a_head = (shape.query_tiles + kTilesATask - 1) / kTilesATask;
+  const int a_task = tiles_a_task(problem, shape, execution.threads);
+  const auto work = std::make_shared<Workspace>(problem, kernels, shape, execution.threads, a_task);
+  const int tasks_a_head = (shape.query_tiles + a_task - 1) / a_task;
 
   return [=, &kernels](const Tensors& tensors) {
     work->packed.pack(tensors, work->pool);
@@ -59,9 +69,9 @@ Kernel flash_attention_2(const Problem& problem, const Execution& execution) {
       const int b = static_cast<int>(task / tasks_a_head / problem.heads);
       const int h = static_cast<int>(task / tasks_a_head % problem.heads);
       const int kv = problem.kv_head(h);
-      const int first_tile = (tasks_a_head - 1 - static_cast<int>(task % tasks_a_head)) * kTilesATask;  // longest first
-      const int end_tile = std::min(shape.query_tiles, first_tile + kTilesATask);
-      QueryTile* const tiles = work->tiles.data() + static_cast<std::ptrdiff_t>(worker) * kTilesATask;
+      const int first_tile = (tasks_a_head - 1 - static_cast<int>(task % tasks_a_head)) * a_task;  // longest first
+      const int end_tile = std::min(shape.query_tiles, first_tile + a_task);
+      QueryTile* const tiles = work->tiles.data() + static_cast<std::ptrdiff_t>(worker) * a_task;
       ScoreTile& score = work->scores[static_cast<std::size_t>(worker)];
       const substrate::TileTask task_on_tiles(kernels);
 
