@@ -138,7 +138,10 @@ std::vector<Column> columns_for(const std::vector<const Row*>& group) {
   metric_column("rate", "flops_rate", "FLOP/s");
   share_column("roof", "roof_share");
   share_column("matrix", "second_roof_share");
-  if (!any("flops_rate")) metric_column("bandwidth", "bandwidth", "B/s");
+  // Where FLOP/s says it all, bytes a second would only take room.
+  const bool bytes_alone = std::any_of(
+      group.begin(), group.end(), [](const Row* row) { return !row->value("flops_rate") && row->value("bandwidth"); });
+  if (bytes_alone) metric_column("bandwidth", "bandwidth", "B/s");
   metric_column("sent", "comm_bytes", "B");
   if (any("comm_messages"))
     columns.push_back({"messages", true, [](const Row& row) {

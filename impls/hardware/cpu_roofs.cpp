@@ -52,7 +52,7 @@ struct Probe {
   double flops = 0;  // of `rounds` rounds
   double bytes = 0;
   std::span<std::byte> output;
-  std::function<void(std::uint64_t seed)> draw = [](std::uint64_t) {};
+  std::function<void(std::uint64_t seed)> draw;  // empty: the probe reads nothing, its registers hold constants
   std::function<void(std::int64_t rounds)> run;
   std::function<Check()> check;
 };
@@ -225,9 +225,11 @@ void run_compute(State& state, const std::string& name, int threads) {
   const auto probes = std::make_shared<std::vector<Probe>>();
   for (int t = 0; t < threads; ++t) probes->push_back(compute_probe(state, name));
   state.declare({.flops = probes->front().flops * threads});
-  state.inputs([probes](std::uint64_t seed) {
-    for (Probe& probe : *probes) probe.draw(seed);
-  });
+  if (probes->front().draw) {
+    state.inputs([probes](std::uint64_t seed) {
+      for (Probe& probe : *probes) probe.draw(seed);
+    });
+  }
   for (int t = 0; t < threads; ++t) {
     state.output({fmt::format("sums of thread {}", t), (*probes)[static_cast<std::size_t>(t)].output});
   }
@@ -263,12 +265,13 @@ void run_memory(State& state, const std::string& name, int threads) {
       Data{AlignedBuffer<float>(count), AlignedBuffer<float>(copy ? count : 0), std::vector<double>(threads), 0});
   state.declare({.bytes = static_cast<double>(count * sizeof(float)) * (copy ? 2 : 1),
                  .working_set = static_cast<double>(bytes)});
-  // Small whole numbers: the sums of a lane stay exact while working_set is below some 2 GiB a thread.
+  // Small whole numbers: the sums of a lane stay exact while working_set is below some 1 GiB a thread. Their mean moves
+  // with the seed, so that the sum of another draw is another sum.
   state.inputs([data](std::uint64_t seed) {
     substrate::Random random(seed);
     data->want = 0;
     for (float& x : data->from.span()) {
-      x = static_cast<float>(random.bits() >> 62);
+      x = static_cast<float>((random.bits() >> 62) + seed % 4);
       data->want += static_cast<double>(x);
     }
   });
