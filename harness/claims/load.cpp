@@ -196,7 +196,9 @@ Claim read_claim(const Row& row, RowKind kind, const std::string& file) {
   } else if (hash != std::string::npos) {
     claim.key = claim.id.substr(hash + 1);
   }
-  claim.form = chosen<Form>(kForms, row.word("form", kForms));
+  const std::string form = row.word("form", kForms);
+  claim.form = chosen<Form>(kForms, form);
+  const bool compared = form == "ratio" || form == "difference";
   claim.bound = chosen<Bound>(kBounds, row.word("bound", kBounds));
   claim.kind = row.word("kind", kKinds);
   claim.source = row.word("source", kSources);
@@ -210,11 +212,11 @@ Claim read_claim(const Row& row, RowKind kind, const std::string& file) {
                           fmt::join(datasets::nearest_names(claim.quantity, names), ", ")));
   }
   claim.unit = row.word("unit", units());
-  if (claim.form == Form::ratio && row.has("form") && row.has("unit") && claim.unit != "1") {
+  if (form == "ratio" && row.has("unit") && claim.unit != "1") {
     row.fault("unit", fmt::format("'{}'", claim.unit), "1, as every ratio has");
   }
   claim.baseline = row.text("baseline");
-  if ((claim.form == Form::ratio || claim.form == Form::difference) && row.has("form") && !row.has("baseline")) {
+  if (compared && !row.has("baseline")) {
     row.fault("baseline", "missing", "a technique id or external:NAME, as a ratio or difference needs one");
   }
   if (row.has("baseline") && !is_technique_id(claim.baseline) &&
@@ -232,7 +234,7 @@ Claim read_claim(const Row& row, RowKind kind, const std::string& file) {
     }
   } else if (const auto value = row.number("value")) {
     claim.value = *value;
-    if (claim.form == Form::boolean && claim.value != 0 && claim.value != 1) {
+    if (form == "bool" && claim.value != 0 && claim.value != 1) {
       row.fault("value", fmt::format("{}", claim.value), "0 or 1, as a bool has");
     }
   } else if (!row.has("value")) {
