@@ -15,7 +15,9 @@ struct Task {
     std::suspend_always initial_suspend() noexcept { return {}; }
     struct Final {
       bool await_ready() noexcept { return false; }
-      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> h) noexcept { return h.promise().parent; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> h) noexcept {
+        return h.promise().parent;
+      }
       void await_resume() noexcept {}
     };
     Final final_suspend() noexcept { return {}; }

@@ -157,11 +157,11 @@ std::string format_si(double value, std::string_view unit) {
   const int exponent = std::stoi(rounded.substr(rounded.find('e') + 1));
   const int group = (exponent >= 0 ? exponent : exponent - 2) / 3;
   if (unit.empty() && group < 0) return fmt::format("{:.3g}", value);  // a bare number has no milli
-  if (group + one < 0 || group + one >= static_cast<int>(prefixes.size()))
-    return spaced(fmt::format("{:.3g}", value), "");
+  const int place = group + one;
+  if (place < 0 || place >= static_cast<int>(prefixes.size())) return spaced(fmt::format("{:.3g}", value), "");
   const double scaled = value / std::pow(10.0, 3 * group);
   const int decimals = 2 - (exponent - 3 * group);
-  return spaced(fmt::format("{:.{}f}", scaled, decimals), prefixes.at(static_cast<std::size_t>(group + one)));
+  return spaced(fmt::format("{:.{}f}", scaled, decimals), prefixes.at(static_cast<std::size_t>(place)));
 }
 
 }  // namespace assay::datasets

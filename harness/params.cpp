@@ -72,7 +72,8 @@ Params Params::from_json(const std::string& json) {
 
 std::string Params::to_line() const {
   std::string line;
-  for (const auto& [name, value] : values_) line += fmt::format("{}{}={}", line.empty() ? "" : " ", name, to_text(value));
+  for (const auto& [name, value] : values_)
+    line += fmt::format("{}{}={}", line.empty() ? "" : " ", name, to_text(value));
   return line;
 }
 

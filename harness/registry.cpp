@@ -48,7 +48,8 @@ Registration::Registration(Technique technique) {
     at->summary = technique.summary;
   }
   if (technique.project != nullptr) at->project = technique.project;
-  std::move(technique.implementations.begin(), technique.implementations.end(), std::back_inserter(at->implementations));
+  std::move(technique.implementations.begin(), technique.implementations.end(),
+            std::back_inserter(at->implementations));
 }
 
 const std::vector<Technique>& techniques() { return store(); }
@@ -74,9 +75,9 @@ const Technique& resolve_technique(std::string_view name) {
     throw UserError(fmt::format("'{}' names several techniques: {}", name, fmt::join(candidates, ", ")));
   }
   const auto near = nearest_names(name, ids);
-  throw UserError(fmt::format("unknown technique '{}'{}", name,
-                              near.empty() ? std::string("; `assay list` shows them")
-                                           : fmt::format("; nearest: {}", fmt::join(near, ", "))));
+  throw UserError(fmt::format(
+      "unknown technique '{}'{}", name,
+      near.empty() ? std::string("; `assay list` shows them") : fmt::format("; nearest: {}", fmt::join(near, ", "))));
 }
 
 std::vector<std::string> nearest_names(std::string_view wanted, const std::vector<std::string>& names,

@@ -19,29 +19,29 @@ class State;
 struct Axis {
   std::string name;
   std::vector<Value> defaults;
-  std::string help;                      // one line: meaning and unit
-  std::vector<Value> allowed = {};       // closed set, or empty
-  double minimum = 1;                    // for numbers
+  std::string help;                          // one line: meaning and unit
+  std::vector<Value> allowed = {};           // closed set, or empty
+  double minimum = 1;                        // for numbers
   std::optional<Value> legacy_default = {};  // left out of the case identity when equal (axes added later)
   datasets::Dimension dimension = datasets::Dimension::count;  // how its numbers are written: 4k, 16MiB, 10ms, 2%
 };
 
 struct Implementation {
-  std::string backend = "cpu";                // cpu | cuda
-  std::vector<std::string> fabrics = {};      // of a program over ranks: threads, cluster ...; empty otherwise
+  std::string backend = "cpu";            // cpu | cuda
+  std::vector<std::string> fabrics = {};  // of a program over ranks: threads, cluster ...; empty otherwise
   std::vector<Axis> axes;
   void (*run)(State&) = nullptr;
-  std::string source_file;                    // __FILE__: the implementation's code hash and the id-to-file test
-  bool verified = true;                       // false: has not yet run on its hardware; `assay list` says `unverified`
+  std::string source_file;  // __FILE__: the implementation's code hash and the id-to-file test
+  bool verified = true;     // false: has not yet run on its hardware; `assay list` says `unverified`
 };
 
 struct Technique {
-  std::string id;                // family/name, e.g. attention/flash-attention-2
-  std::string title;             // as the paper calls it
-  std::string paper;             // "arXiv 2307.08691" or "baseline"
-  std::string summary;           // one line
+  std::string id;       // family/name, e.g. attention/flash-attention-2
+  std::string title;    // as the paper calls it
+  std::string paper;    // "arXiv 2307.08691" or "baseline"
+  std::string summary;  // one line
   std::vector<Implementation> implementations;
-  claims::Projector project = nullptr;   // maps a paper's configuration to a projected value; null: not mapped yet
+  claims::Projector project = nullptr;  // maps a paper's configuration to a projected value; null: not mapped yet
 };
 
 // A static object of a technique file. Two registrations of one id are joined (another family may add an
@@ -50,12 +50,13 @@ struct Registration {
   explicit Registration(Technique technique);
 };
 
-const std::vector<Technique>& techniques();                 // sorted by id
-const Technique* find_technique(std::string_view id);       // full id only
+const std::vector<Technique>& techniques();            // sorted by id
+const Technique* find_technique(std::string_view id);  // full id only
 // Full id or unique bare name; else a UserError that lists the candidates or the nearest names.
 const Technique& resolve_technique(std::string_view name);
 
 // Up to `count` names nearest to `wanted` by edit distance, for "did you mean".
-std::vector<std::string> nearest_names(std::string_view wanted, const std::vector<std::string>& names, std::size_t count = 3);
+std::vector<std::string> nearest_names(std::string_view wanted, const std::vector<std::string>& names,
+                                       std::size_t count = 3);
 
 }  // namespace assay::harness

@@ -14,24 +14,24 @@
 
 namespace assay::harness {
 
-// Declared work of one iteration, so that FLOP/s, B/s, intensity and share of roof come for free. Part of the case: change
-// `version` when the definition changes.
+// Declared work of one iteration, so that FLOP/s, B/s, intensity and share of roof come for free. Part of the case:
+// change `version` when the definition changes.
 struct Work {
-  double flops = 0;          // useful FLOPs
-  double flops_issued = 0;   // what the schedule really executes (whole tiles); 0: as flops
-  double bytes = 0;          // least traffic: inputs read once, outputs written once
+  double flops = 0;         // useful FLOPs
+  double flops_issued = 0;  // what the schedule really executes (whole tiles); 0: as flops
+  double bytes = 0;         // least traffic: inputs read once, outputs written once
   double exps = 0;
-  double working_set = 0;    // bytes touched; chooses the memory roof
-  std::string roof;          // compute roof it is held against: "fp32-fma", "bf16-matrix", "bf16-matrix-exp" ... ("" none)
-  std::string second_roof;   // shown beside it, e.g. "amx"
+  double working_set = 0;  // bytes touched; chooses the memory roof
+  std::string roof;  // compute roof it is held against: "fp32-fma", "bf16-matrix", "bf16-matrix-exp" ... ("" none)
+  std::string second_roof;  // shown beside it, e.g. "amx"
   int version = 1;
 };
 
 // One comparison with the oracle. error is scaled: largest |got - want| / tolerance, so that <= 1 passes; NaN fails.
 struct Check {
   double error = 0;
-  double coverage = 1;       // share of output elements compared
-  std::string detail;        // worst element, rule used
+  double coverage = 1;  // share of output elements compared
+  std::string detail;   // worst element, rule used
 };
 
 // A byte view of an output buffer, which the gate poisons before every run.
@@ -48,7 +48,7 @@ class State {
   virtual const Params& params() const = 0;
   virtual const std::string& backend() const = 0;
   virtual const std::string& fabric() const = 0;
-  virtual std::uint64_t seed() const = 0;          // fresh per run; inputs must be drawn from it
+  virtual std::uint64_t seed() const = 0;  // fresh per run; inputs must be drawn from it
   std::int64_t integer(std::string_view name) const { return params().integer(name); }
   double real(std::string_view name) const { return params().real(name); }
   const std::string& text(std::string_view name) const { return params().text(name); }
@@ -61,8 +61,8 @@ class State {
   virtual void output(Output output) = 0;
   // Compares the outputs with the float64 oracle of the inputs last drawn.
   virtual void oracle(std::function<Check()> compare) = 0;
-  // A wrong version the gate must reject, e.g. "last-tile-skipped", "wrong-scale", "lower-precision". `null` and `stale`
-  // come from the harness.
+  // A wrong version the gate must reject, e.g. "last-tile-skipped", "wrong-scale", "lower-precision". `null` and
+  // `stale` come from the harness.
   virtual void mutant(std::string name, std::function<void()> run) = 0;
   // Untimed set-up before every sample.
   virtual void prepare(std::function<void()> set_up) = 0;

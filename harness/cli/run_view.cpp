@@ -239,10 +239,10 @@ void print_group(std::string& out, const std::string& family, const std::vector<
   for (const Column& column : columns) table.add_column({.title = column.title, .right = column.right});
   for (const Row* row : group) {
     std::vector<harness::Cell> cells = {{row->name()}};
-    if (several_fabrics) cells.push_back({row->item.record.fabric});
+    if (several_fabrics) cells.emplace_back(row->item.record.fabric);
     for (const std::string& name : varying)
-      cells.push_back({row->params.has(name) ? axis_text(row->params.values().find(name)->second) : ""});
-    for (const Column& column : columns) cells.push_back({column.text(*row)});
+      cells.emplace_back(row->params.has(name) ? axis_text(row->params.values().find(name)->second) : "");
+    for (const Column& column : columns) cells.emplace_back(column.text(*row));
     table.add_row(std::move(cells));
   }
   if (options.markdown) {

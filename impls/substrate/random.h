@@ -9,8 +9,8 @@ class Random {
  public:
   explicit Random(std::uint64_t seed);
   std::uint64_t bits();
-  double uniform();            // [0, 1), 53 bits
-  double normal();             // N(0, 1), Marsaglia's polar method
+  double uniform();                      // [0, 1), 53 bits
+  double normal();                       // N(0, 1), Marsaglia's polar method
   std::uint64_t below(std::uint64_t n);  // [0, n), unbiased
 
  private:
