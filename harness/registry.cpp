@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "datasets/nearest_names.h"
 #include "datasets/user_error.h"
 
 namespace assay::harness {
@@ -13,21 +14,6 @@ namespace {
 std::vector<Technique>& store() {
   static std::vector<Technique> all;
   return all;
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
 }
 
 std::string_view bare_name(std::string_view id) { return id.substr(id.rfind('/') + 1); }
@@ -82,19 +68,7 @@ const Technique& resolve_technique(std::string_view name) {
 
 std::vector<std::string> nearest_names(std::string_view wanted, const std::vector<std::string>& names,
                                        std::size_t count) {
-  std::vector<std::pair<std::size_t, std::string>> ranked;
-  for (const std::string& name : names) {
-    const bool both_full = wanted.find('/') != std::string_view::npos;
-    const std::string_view against = both_full ? std::string_view(name) : bare_name(name);
-    ranked.emplace_back(edit_distance(wanted, against), name);
-  }
-  std::sort(ranked.begin(), ranked.end());
-  std::vector<std::string> nearest;
-  for (const auto& [distance, name] : ranked) {
-    if (nearest.size() == count || distance > std::max<std::size_t>(3, wanted.size() / 2)) break;
-    nearest.push_back(name);
-  }
-  return nearest;
+  return datasets::nearest_names(wanted, names, count);
 }
 
 }  // namespace assay::harness

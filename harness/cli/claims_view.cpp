@@ -114,7 +114,7 @@ std::string shown_value(const Claim& claim, double value) {
   if (claim.form == Form::ratio) return fmt::format("{:.3g}x", value);
   if (claim.form == Form::boolean) return value >= 0.5 ? "holds" : "does not hold";
   if (claim.unit == "1" || claim.unit == "count") return fmt::format("{:.3g}", value);
-  if (claim.unit == "token") return fmt::format("{:.4g} tokens", value);
+  if (claim.unit == "token") return fmt::format("{:.6g} tokens", value);
   return datasets::format_si(value, claim.unit);
 }
 
