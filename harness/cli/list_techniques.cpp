@@ -94,8 +94,14 @@ std::string score_text(const Scores& scores, const std::string& id) {
 }
 
 void print_table(const std::vector<const Technique*>& all, const Scores& scores, const Context& context) {
-  Table table(
-      {{"technique", false, 24}, {"title", false, 12}, {"runs on", false, 10}, {"paper", false, 8}, {"mutants", true}});
+  // An id is what one types next: it is never cut.
+  std::size_t longest = 0;
+  for (const Technique* technique : all) longest = std::max(longest, technique->id.size());
+  Table table({{"technique", false, static_cast<int>(longest)},
+               {"title", false, 12},
+               {"runs on", false, 10},
+               {"paper", false, 8},
+               {"mutants", true}});
   for (const Technique* technique : all)
     table.add_row(
         {technique->id, technique->title, places(*technique), technique->paper, score_text(scores, technique->id)});
