@@ -69,6 +69,13 @@ Check gained(const AlignedBuffer<float>& out, std::size_t chains, double step, d
   return check;
 }
 
+// Where the accumulators start is drawn, so that results of an earlier draw are not taken for new ones.
+std::shared_ptr<float> drawn_start(Probe& probe) {
+  auto first = std::make_shared<float>(0.0F);
+  probe.draw = [first](std::uint64_t seed) { *first = static_cast<float>(1 + substrate::Random(seed).below(65536)); };
+  return first;
+}
+
 // Sums of small whole numbers are exact in f32, so every result tells exactly how many steps ran.
 Probe fma() {
   Probe probe;
@@ -76,8 +83,11 @@ Probe fma() {
   probe.rounds = 200'000;
   probe.flops = 2.0 * static_cast<double>(probe.rounds) * static_cast<double>(out->size());
   probe.output = std::as_writable_bytes(out->span());
-  probe.run = [out](std::int64_t rounds) { substrate::probe_fma(rounds, out->data()); };
-  probe.check = [out, rounds = probe.rounds] { return gained(*out, 12, 1, static_cast<double>(rounds)); };
+  const auto first = drawn_start(probe);
+  probe.run = [out, first](std::int64_t rounds) { substrate::probe_fma(rounds, *first, out->data()); };
+  probe.check = [out, first, rounds = static_cast<double>(probe.rounds)] {
+    return gained(*out, 12, 1, *first + rounds);
+  };
   return probe;
 }
 
@@ -89,12 +99,13 @@ Probe matrix(Isa isa) {
   probe.flops = static_cast<double>(probe.rounds) * (tiles ? 65536.0 : 1024.0);
   probe.output = std::as_writable_bytes(out->span());
   const auto& kernels = substrate::tile_kernels(isa, DType::bf16);
-  probe.run = [out, tiles, &kernels](std::int64_t rounds) {
+  const auto first = drawn_start(probe);
+  probe.run = [out, first, tiles, &kernels](std::int64_t rounds) {
     const substrate::TileTask task(kernels);
-    (tiles ? substrate::amx::probe_registers : substrate::avx512bf16::probe_registers)(rounds, out->data());
+    (tiles ? substrate::amx::probe_registers : substrate::avx512bf16::probe_registers)(rounds, *first, out->data());
   };
-  probe.check = [out, tiles, rounds = static_cast<double>(probe.rounds)] {
-    return tiles ? gained(*out, 4, 0, rounds * 32) : gained(*out, 16, 1, rounds * 2);
+  probe.check = [out, first, tiles, rounds = static_cast<double>(probe.rounds)] {
+    return tiles ? gained(*out, 4, 0, *first + rounds * 32) : gained(*out, 16, 1, *first + rounds * 2);
   };
   return probe;
 }

@@ -32,8 +32,13 @@ ASSAY_INLINE void store_sums(float* out) {
 
 }  // namespace
 
-void probe_registers(std::int64_t steps, float* out) {
+void probe_registers(std::int64_t steps, float first, float* out) {
   load_operands();
+  for (int i = 0; i < 1024; ++i) out[i] = first;
+  _tile_loadd(0, out, 64);
+  _tile_loadd(1, out + 256, 64);
+  _tile_loadd(2, out + 512, 64);
+  _tile_loadd(3, out + 768, 64);
   for (std::int64_t step = 0; step < steps; ++step) {
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);

@@ -12,8 +12,8 @@ ASSAY_INLINE __m512i one_and_two() { return _mm512_set1_epi32(0x40003f80); }
 ASSAY_INLINE __m512i one_and_half() { return _mm512_set1_epi32(0x3f003f80); }
 
 // Each from another value: equal chains could be computed once.
-ASSAY_INLINE void start(__m512 (&sum)[kAccumulators]) {
-  for (int i = 0; i < kAccumulators; ++i) sum[i] = _mm512_set1_ps(static_cast<float>(i));
+ASSAY_INLINE void start(__m512 (&sum)[kAccumulators], float first) {
+  for (int i = 0; i < kAccumulators; ++i) sum[i] = _mm512_set1_ps(first + static_cast<float>(i));
 }
 
 ASSAY_INLINE void sixteen_dots(__m512 (&sum)[kAccumulators], __m512i a, __m512i b) {
@@ -23,9 +23,9 @@ ASSAY_INLINE void sixteen_dots(__m512 (&sum)[kAccumulators], __m512i a, __m512i 
 
 }  // namespace
 
-void probe_registers(std::int64_t steps, float* out) {
+void probe_registers(std::int64_t steps, float first, float* out) {
   __m512 sum[kAccumulators];
-  start(sum);
+  start(sum, first);
   const __m512i a = one_and_two();
   const __m512i b = one_and_half();
   for (std::int64_t step = 0; step < steps; ++step) sixteen_dots(sum, a, b);
@@ -35,7 +35,7 @@ void probe_registers(std::int64_t steps, float* out) {
 void probe_matrix_and_exp(std::int64_t rounds, const float* s, int vectors, float c, float shift, void* p, float* out,
                           float* sums, float* maxima) {
   __m512 sum[kAccumulators];
-  start(sum);
+  start(sum, 0);
   const __m512i a = one_and_two();
   const __m512i b = one_and_half();
   const __m512 factor = _mm512_set1_ps(c);

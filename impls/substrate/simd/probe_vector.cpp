@@ -16,7 +16,7 @@ constexpr int kAccumulators = 12;  // latency 4 at two a cycle needs 8
 
 int fma_outputs() { return kAccumulators * static_cast<int>(hn::Lanes(F32())); }
 
-void probe_fma(std::int64_t steps, float* out) {
+void probe_fma(std::int64_t steps, float first, float* out) {
   const F32 d;
   // Values the compiler cannot see, so that no multiplication by one is folded away.
   volatile float two = 2;
@@ -26,18 +26,18 @@ void probe_fma(std::int64_t steps, float* out) {
   using V = hn::Vec<F32>;
   V x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, x11;
   // Each from another value: equal chains could be computed once.
-  x0 = hn::Set(d, 0.0f);
-  x1 = hn::Set(d, 1.0f);
-  x2 = hn::Set(d, 2.0f);
-  x3 = hn::Set(d, 3.0f);
-  x4 = hn::Set(d, 4.0f);
-  x5 = hn::Set(d, 5.0f);
-  x6 = hn::Set(d, 6.0f);
-  x7 = hn::Set(d, 7.0f);
-  x8 = hn::Set(d, 8.0f);
-  x9 = hn::Set(d, 9.0f);
-  x10 = hn::Set(d, 10.0f);
-  x11 = hn::Set(d, 11.0f);
+  x0 = hn::Set(d, first + 0.0f);
+  x1 = hn::Set(d, first + 1.0f);
+  x2 = hn::Set(d, first + 2.0f);
+  x3 = hn::Set(d, first + 3.0f);
+  x4 = hn::Set(d, first + 4.0f);
+  x5 = hn::Set(d, first + 5.0f);
+  x6 = hn::Set(d, first + 6.0f);
+  x7 = hn::Set(d, first + 7.0f);
+  x8 = hn::Set(d, first + 8.0f);
+  x9 = hn::Set(d, first + 9.0f);
+  x10 = hn::Set(d, first + 10.0f);
+  x11 = hn::Set(d, first + 11.0f);
   for (std::int64_t step = 0; step < steps; ++step) {
     x0 = hn::MulAdd(a, b, x0);
     x1 = hn::MulAdd(a, b, x1);
@@ -89,7 +89,7 @@ HWY_EXPORT(probe_fma);
 HWY_EXPORT(probe_read);
 
 int fma_outputs() { return HWY_DYNAMIC_DISPATCH(fma_outputs)(); }
-void probe_fma(std::int64_t steps, float* out) { HWY_DYNAMIC_DISPATCH(probe_fma)(steps, out); }
+void probe_fma(std::int64_t steps, float first, float* out) { HWY_DYNAMIC_DISPATCH(probe_fma)(steps, first, out); }
 double probe_read(const float* data, std::size_t count) { return HWY_DYNAMIC_DISPATCH(probe_read)(data, count); }
 
 }  // namespace assay::substrate

@@ -127,6 +127,9 @@ TEST(CpuRoofs, EveryProbeDoesItsArithmeticAndHalfOfItIsNoticed) {
         EXPECT_LE(right.error, 1) << name << ": " << right.detail;
         EXPECT_GT(state.check(state.mutants["half-the-work"]).error, 1) << name;
         EXPECT_GT(state.work.flops + state.work.bytes, 0) << name;
+        state.region();
+        state.draw(2);
+        EXPECT_GT(state.still().error, 1) << name << ": results of the draw before";
       } catch (const Skipped& skipped) {
         EXPECT_TRUE(name.starts_with("bf16")) << name << ": " << skipped.what();
       }
