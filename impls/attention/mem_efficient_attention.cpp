@@ -54,7 +54,9 @@ struct Chunk {
         partials(static_cast<std::size_t>(key_chunks) * kTilesPerChunk) {}
 
   float* output(int k, int t) { return a.data() + (static_cast<std::int64_t>(k) * kTilesPerChunk + t) * tile_outputs; }
-  Partial& partial_of(int k, int t) { return partials[static_cast<std::size_t>(k * kTilesPerChunk + t)]; }
+  Partial& partial_of(int k, int t) {
+    return partials[static_cast<std::size_t>(k) * kTilesPerChunk + static_cast<std::size_t>(t)];
+  }
 };
 
 struct Workspace {

@@ -61,7 +61,8 @@ struct Probe {
 Check gained(const AlignedBuffer<float>& out, std::size_t chains, double step, double gain) {
   Check check;
   for (std::size_t i = 0; i < out.size(); ++i) {
-    const double want = static_cast<double>(i / (out.size() / chains)) * step + gain;
+    const std::size_t chain = i * chains / out.size();
+    const double want = static_cast<double>(chain) * step + gain;
     if (out[i] == want) continue;
     check.error = std::max(check.error, 2.0);
     check.detail = fmt::format("accumulator {} = {}, want {}", i, out[i], want);
@@ -145,12 +146,13 @@ Probe matrix_from_l1(Isa isa) {
       for (int q = 0; q < substrate::kTileQueries; ++q) {
         double want = 0;
         for (int k = 0; k < kDepth; ++k) {
-          want +=
-              static_cast<double>(substrate::to_float(held->a[static_cast<std::size_t>(row * kDepth + k)])) *
-              substrate::to_float(held->b[static_cast<std::size_t>((k / 2 * substrate::kTileQueries + q) * 2 + k % 2)]);
+          const std::ptrdiff_t in_a = static_cast<std::ptrdiff_t>(row) * kDepth + k;
+          const std::ptrdiff_t in_b = (static_cast<std::ptrdiff_t>(k / 2) * substrate::kTileQueries + q) * 2 + k % 2;
+          want += static_cast<double>(substrate::to_float(held->a.data()[in_a])) *
+                  substrate::to_float(held->b.data()[in_b]);
         }
         want *= static_cast<double>(rounds);
-        const double got = held->c[static_cast<std::size_t>(row * substrate::kTileQueries + q)];
+        const double got = held->c.data()[static_cast<std::ptrdiff_t>(row) * substrate::kTileQueries + q];
         if (got == want) continue;
         check.error = 2;
         check.detail = fmt::format("C[{}][{}] = {}, want {}", row, q, got, want);

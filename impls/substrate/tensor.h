@@ -63,7 +63,7 @@ struct View {
   float load(std::int64_t b, std::int64_t h, std::int64_t r, std::int64_t c) const {
     const std::byte* p = at(b, h, r) + c * size_of(dtype);
     if (dtype == DType::f32) {
-      float value;
+      float value = 0;
       std::memcpy(&value, p, sizeof value);
       return value;
     }

@@ -18,7 +18,7 @@ ASSAY_INLINE void start(__m512 (&sum)[kAccumulators], float first) {
 
 ASSAY_INLINE void sixteen_dots(__m512 (&sum)[kAccumulators], __m512i a, __m512i b) {
 #pragma clang loop unroll(full)
-  for (int i = 0; i < kAccumulators; ++i) sum[i] = dot(sum[i], a, b);
+  for (__m512& chain : sum) chain = dot(chain, a, b);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ constexpr int kQueries = 32;  // kTileQueries: two vectors
 
 // A pair of bf16 neighbours of a row of A, in every lane.
 ASSAY_INLINE __m512i pair(const std::uint16_t* a) {
-  std::uint32_t word;
+  std::uint32_t word = 0;
   __builtin_memcpy(&word, a, sizeof word);
   return _mm512_set1_epi32(static_cast<int>(word));
 }

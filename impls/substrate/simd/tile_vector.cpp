@@ -48,7 +48,7 @@ HWY_INLINE void product_block(const float* HWY_RESTRICT a, std::int64_t a_stride
     const V b1 = hn::Load(d, b + static_cast<std::int64_t>(k) * kTileQueries + lanes);
 #define ASSAY_ROW(r)                             \
   {                                              \
-    const V x = hn::Set(d, a[r * a_stride + k]); \
+    const V x = hn::Set(d, a[(r)*a_stride + k]); \
     c##r##0 = hn::MulAdd(x, b0, c##r##0);        \
     c##r##1 = hn::MulAdd(x, b1, c##r##1);        \
   }
@@ -66,7 +66,7 @@ HWY_INLINE void product_block(const float* HWY_RESTRICT a, std::int64_t a_stride
   }
 #define ASSAY_STORE(r)                                                                     \
   {                                                                                        \
-    float* HWY_RESTRICT row = c + r * kTileQueries;                                        \
+    float* HWY_RESTRICT row = c + (r)*kTileQueries;                                        \
     if constexpr (kAdd) {                                                                  \
       c##r##0 = hn::MulAdd(hn::Load(d, row), hn::Load(d, scale), c##r##0);                 \
       c##r##1 = hn::MulAdd(hn::Load(d, row + lanes), hn::Load(d, scale + lanes), c##r##1); \
