@@ -33,8 +33,9 @@ inline constexpr int kSampledRows = 64;
 std::vector<int> checked_rows(const Problem& problem, std::uint64_t seed);
 
 // The exact and naive values of the checked rows of one input draw. Rule: err(kernel, f64) <= 2 err(naive, f64) + 1e-5,
-// err the largest absolute difference over the rows, for O and for LSE. Rows without any key must give O = 0, LSE =
-// -inf.
+// err the largest absolute difference over the rows, for O and for LSE; for O, err(naive) counts as at least the half
+// unit in the last place of the largest |O|, which storing in the dtype may cost. Rows without any key must give O = 0,
+// LSE = -inf.
 class Reference {
  public:
   Reference(const Problem& problem, const Tensors& inputs, std::uint64_t seed);
