@@ -77,7 +77,8 @@ std::vector<Axis> axes() {
       {.name = "threads", .defaults = {count(1)}, .help = "CPU threads, each pinned"},
       {.name = "isa",
        .defaults = {text("auto")},
-       .help = "instruction set; auto takes the best here for the dtype",
+       .help = "instruction set; auto takes the best here for the dtype; amx is unverified: it has run on emulated "
+               "tiles only",
        .allowed = {text("auto"), text("portable"), text("avx2"), text("avx512"), text("avx512-bf16"), text("amx")}},
       {.name = "inputs",
        .defaults = {text("normal")},
