@@ -2,13 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <set>
 
 #include "datasets/user_error.h"
-#include "impls/parallelism/sequence/attention_oracle.h"
 #include "impls/substrate/random.h"
 
 namespace assay::parallelism {
@@ -21,36 +17,11 @@ using substrate::DType;
 namespace {
 
 constexpr double kFullOracleFlops = 2e9;
-constexpr std::size_t kSampledRows = 64;
 
 // Where element (token slot, head, x) of batch b lies in a rank's part of a [batch][tokens][heads][d] tensor.
 std::int64_t element(std::int64_t tokens, int heads, int d, int b, std::int64_t slot, int head) {
   return ((b * tokens + slot) * heads + head) * d;
 }
-
-// The largest error over elements, each against tolerance * (|want| + root mean square of all wanted).
-struct Comparison {
-  double tolerance;
-  double worst = 0;
-  std::string where;
-  std::int64_t compared = 0;
-
-  void add(const char* tensor, std::span<const double> got, std::span<const double> want) {
-    double square = 0;
-    for (const double w : want) square += w * w;
-    const double typical = std::sqrt(square / static_cast<double>(std::max<std::size_t>(1, want.size())));
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      const double scale = tolerance * (std::abs(want[i]) + typical);
-      const double error = want[i] == got[i] ? 0 : std::abs(got[i] - want[i]) / scale;
-      if (error > worst || std::isnan(error)) {
-        worst = std::isnan(error) ? std::numeric_limits<double>::quiet_NaN() : error;
-        where = fmt::format("{}[{}] is {:.6g}, the oracle says {:.6g}", tensor, i, got[i], want[i]);
-        if (std::isnan(worst)) return;
-      }
-    }
-    compared += static_cast<std::int64_t>(want.size());
-  }
-};
 
 }  // namespace
 
@@ -74,6 +45,7 @@ SequenceData::SequenceData(const RingPlan& plan) : plan_(plan) {
 }
 
 void SequenceData::draw(std::uint64_t seed) {
+  reference_.reset();
   substrate::Random random(seed);
   std::vector<float> values;
   const auto fill = [&](ShardedTensor& tensor, auto elements_of) {
@@ -119,118 +91,58 @@ double SequenceData::at(const ShardedTensor& tensor, bool wide, int rank, std::i
   return substrate::to_float(value);
 }
 
-Check SequenceData::compare(std::uint64_t seed) const {
+// Into the global order of tokens. `second` picks V of a K, V pair.
+std::vector<double> SequenceData::gather(const ShardedTensor& tensor, bool wide, int heads, int width,
+                                         bool second) const {
   const SequenceProblem& p = plan_.problem;
-  const int d = p.head_dim;
-  const auto dz = static_cast<std::size_t>(d);
+  std::vector<double> all(static_cast<std::size_t>(p.batch * p.length * heads * width));
+  for (int r = 0; r < p.ranks; ++r) {
+    const std::int64_t half = second ? plan_.kv_elements(r) / 2 : 0;
+    const std::vector<std::int64_t> positions = plan_.layout.positions(r);
+    const auto tokens = static_cast<std::int64_t>(positions.size());
+    for (int b = 0; b < p.batch; ++b)
+      for (std::int64_t slot = 0; slot < tokens; ++slot) {
+        const std::int64_t from = half + element(tokens, heads, width, b, slot, 0);
+        const std::int64_t to = element(p.length, heads, width, b, positions[static_cast<std::size_t>(slot)], 0);
+        for (std::int64_t x = 0; x < std::int64_t{heads} * width; ++x)
+          all[static_cast<std::size_t>(to + x)] = at(tensor, wide, r, from + x);
+      }
+  }
+  return all;
+}
 
-  // Into the global order of tokens. `second` picks V of a K, V pair.
-  std::vector<std::vector<std::int64_t>> positions;
-  for (int r = 0; r < p.ranks; ++r) positions.push_back(plan_.layout.positions(r));
-  const auto gather = [&](const ShardedTensor& tensor, bool wide, int heads, int width, bool second) {
-    std::vector<double> all(static_cast<std::size_t>(p.batch * p.length * heads * width));
-    for (int r = 0; r < p.ranks; ++r) {
-      const std::int64_t tokens = plan_.layout.tokens(r);
-      const std::int64_t half = second ? plan_.kv_elements(r) / 2 : 0;
-      for (int b = 0; b < p.batch; ++b)
-        for (std::int64_t slot = 0; slot < tokens; ++slot) {
-          const std::int64_t from = half + element(tokens, heads, width, b, slot, 0);
-          const std::int64_t to = element(p.length, heads, width, b,
-                                          positions[static_cast<std::size_t>(r)][static_cast<std::size_t>(slot)], 0);
-          for (std::int64_t x = 0; x < std::int64_t{heads} * width; ++x)
-            all[static_cast<std::size_t>(to + x)] = at(tensor, wide, r, from + x);
-        }
-    }
-    return all;
-  };
+void SequenceData::refer(std::uint64_t seed) const {
+  const SequenceProblem& p = plan_.problem;
   OracleInputs in{.length = p.length,
                   .batch = p.batch,
                   .heads = p.heads,
                   .kv_heads = p.kv_heads,
-                  .head_dim = d,
+                  .head_dim = p.head_dim,
                   .causal = p.causal,
-                  .q = gather(q_, false, p.heads, d, false),
-                  .k = gather(kv_, false, p.kv_heads, d, false),
-                  .v = gather(kv_, false, p.kv_heads, d, true)};
-  const std::vector<double> o = gather(o_, false, p.heads, d, false);
-  const std::vector<double> lse = gather(lse_, true, p.heads, 1, false);
-  std::vector<double> dq, dk, dv;
-  if (p.backward) {
-    in.d_out = gather(d_out_, false, p.heads, d, false);
-    dq = gather(dq_, true, p.heads, d, false);
-    dk = gather(d_kv_, true, p.kv_heads, d, false);
-    dv = gather(d_kv_, true, p.kv_heads, d, true);
+                  .q = gather(q_, false, p.heads, p.head_dim, false),
+                  .k = gather(kv_, false, p.kv_heads, p.head_dim, false),
+                  .v = gather(kv_, false, p.kv_heads, p.head_dim, true),
+                  .d_out = {}};
+  if (p.backward) in.d_out = gather(d_out_, false, p.heads, p.head_dim, false);
+  std::vector<std::int64_t> borders;
+  for (int r = 0; r < p.ranks; ++r) {
+    const std::vector<std::int64_t> shard = plan_.layout.positions(r);
+    if (!shard.empty()) borders.insert(borders.end(), {shard.front(), shard.back()});
   }
+  reference_ =
+      std::make_shared<const SequenceReference>(std::move(in), p.dtype, p.flops() <= kFullOracleFlops, borders, seed);
+}
 
-  // bf16: O is rounded to 8 bits, and the gradients see that O through delta. fp32: sums of a few thousand terms.
-  Comparison comparison{.tolerance = p.dtype == DType::f32 ? 2e-5 : 1e-2};
-  const auto total = static_cast<double>(o.size() + lse.size() + dq.size() + dk.size() + dv.size());
-  if (p.flops() <= kFullOracleFlops) {
-    const OracleOutputs want = attention_oracle(in);
-    comparison.add("o", o, want.o);
-    comparison.add("lse", lse, want.lse);
-    if (p.backward) {
-      comparison.add("dq", dq, want.dq);
-      comparison.add("dk", dk, want.dk);
-      comparison.add("dv", dv, want.dv);
-    }
-    return {.error = comparison.worst, .coverage = 1, .detail = comparison.where};
-  }
-
-  substrate::Random random(seed);
-  for (int b = 0; b < p.batch; ++b)
-    for (int h = 0; h < p.heads; ++h) {
-      std::set<std::int64_t> rows{0, p.length - 1};
-      for (const auto& shard : positions) {
-        if (shard.empty()) continue;
-        rows.insert(shard.front());
-        rows.insert(shard.back());
-      }
-      while (rows.size() < std::min<std::size_t>(kSampledRows, static_cast<std::size_t>(p.length)))
-        rows.insert(static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(p.length))));
-      std::vector<double> got_o, got_lse, got_dq, want_o, want_lse, want_dq;
-      for (const std::int64_t i : rows) {
-        const OracleRow row = attention_oracle_row(in, b, h, i);
-        const auto from = static_cast<std::size_t>(element(p.length, p.heads, d, b, i, h));
-        want_o.insert(want_o.end(), row.o.begin(), row.o.end());
-        want_dq.insert(want_dq.end(), row.dq.begin(), row.dq.end());
-        want_lse.push_back(row.lse);
-        got_lse.push_back(lse[from / dz]);
-        got_o.insert(got_o.end(), o.begin() + static_cast<std::ptrdiff_t>(from),
-                     o.begin() + static_cast<std::ptrdiff_t>(from + dz));
-        if (p.backward)
-          got_dq.insert(got_dq.end(), dq.begin() + static_cast<std::ptrdiff_t>(from),
-                        dq.begin() + static_cast<std::ptrdiff_t>(from + dz));
-      }
-      comparison.add("o", got_o, want_o);
-      comparison.add("lse", got_lse, want_lse);
-      if (p.backward) comparison.add("dq", got_dq, want_dq);
-    }
-  const double coverage = static_cast<double>(comparison.compared) / total;
+Check SequenceData::compare(std::uint64_t seed) const {
+  const SequenceProblem& p = plan_.problem;
+  if (!reference_) refer(seed);
+  OracleOutputs got{.o = gather(o_, false, p.heads, p.head_dim, false), .lse = gather(lse_, true, p.heads, 1, false)};
   if (p.backward) {
-    const auto sum_over_tokens = [&](const std::vector<double>& tensor, int heads, int group) {
-      std::vector<double> sums(static_cast<std::size_t>(p.batch) * static_cast<std::size_t>(heads / group) * dz);
-      for (int b = 0; b < p.batch; ++b)
-        for (std::int64_t i = 0; i < p.length; ++i)
-          for (int h = 0; h < heads; ++h)
-            for (std::size_t x = 0; x < dz; ++x)
-              sums[static_cast<std::size_t>(b * (heads / group) + h / group) * dz + x] +=
-                  tensor[static_cast<std::size_t>(element(p.length, heads, d, b, i, h)) + x];
-      return sums;
-    };
-    comparison.add("sum of dv", sum_over_tokens(dv, p.kv_heads, 1),
-                   sum_over_tokens(in.d_out, p.heads, p.heads / p.kv_heads));
-    double of_keys = 0, of_queries = 0, size = 0;
-    for (std::size_t i = 0; i < dk.size(); ++i) of_keys += dk[i] * in.k[i];
-    for (std::size_t i = 0; i < dq.size(); ++i) {
-      of_queries += dq[i] * in.q[i];
-      size += dq[i] * dq[i] * in.q[i] * in.q[i];
-    }
-    // Both are sums of terms of either sign: hold the difference against their root sum of squares.
-    comparison.add("<dk, k> - <dq, q>", std::vector<double>{std::sqrt(size) + of_keys - of_queries},
-                   std::vector<double>{std::sqrt(size)});
+    got.dq = gather(dq_, true, p.heads, p.head_dim, false);
+    got.dk = gather(d_kv_, true, p.kv_heads, p.head_dim, false);
+    got.dv = gather(d_kv_, true, p.kv_heads, p.head_dim, true);
   }
-  return {.error = comparison.worst, .coverage = coverage, .detail = comparison.where};
+  return reference_->compare(got);
 }
 
 namespace {

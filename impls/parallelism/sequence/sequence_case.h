@@ -2,12 +2,13 @@
 // The data of one sharded attention layer: inputs drawn and dealt to ranks, outputs collected, and the comparison with
 // the one-rank float64 oracle. Serves every scheme that shards tokens.
 #include <cstdint>
-#include <string>
+#include <memory>
 #include <vector>
 
 #include "harness/registry.h"
 #include "harness/state.h"
 #include "impls/parallelism/sequence/ring_attention.h"
+#include "impls/parallelism/sequence/sequence_check.h"
 
 namespace assay::parallelism {
 
@@ -28,16 +29,19 @@ class SequenceData {
   RingMemory memory(int rank);
   std::vector<harness::Output> outputs();
 
-  // Against the oracle: every element where it costs at most 2 GFLOP, else O, lse and dQ of at least 64 rows a head
-  // (first, last, both sides of every shard border, seeded others) and, for dK and dV, two identities over all of them:
-  // sum_j dV_j = sum_i dO_i, and <dK, K> = <dQ, Q>.
+  // Against the oracle of the inputs last drawn, which is kept until the next draw: every element where that costs at
+  // most 2 GFLOP, else samples chosen by `seed` (sequence_check.h).
   harness::Check compare(std::uint64_t seed) const;
+  // Computes that oracle now rather than in the first comparison.
+  void refer(std::uint64_t seed) const;
 
  private:
+  std::vector<double> gather(const ShardedTensor& tensor, bool wide, int heads, int width, bool second) const;
   double at(const ShardedTensor& tensor, bool wide, int rank, std::int64_t index) const;
 
   RingPlan plan_;
   ShardedTensor q_, kv_, o_, lse_, d_out_, dq_, d_kv_;
+  mutable std::shared_ptr<const SequenceReference> reference_;
 };
 
 // The axes of a sharded attention layer, and the problem they describe. UserError for what cannot be.
