@@ -64,6 +64,11 @@ std::set<std::string> axes_of(const std::vector<const CaseRow*>& rows) {
   return names;
 }
 
+// As in a case's key: the usual timer and cache state are not written.
+bool goes_without_saying(const std::string& field, const std::string& value) {
+  return value.empty() || (field == "timer" && value == "host") || (field == "cache" && value == "hot");
+}
+
 // The field in which two cases of one side differ, for the advice.
 std::string differing_field(const CaseRecord& one, const CaseRecord& other) {
   const auto right = identity(other);
@@ -354,7 +359,7 @@ Join join(const Selector& a, const std::vector<CaseRow>& cases_a, const Selector
     for (const auto& [field, value] : identity(row->record)) {
       if (!on.contains(field)) continue;
       key += field + "=" + value + "\n";
-      if (!varies.contains(field)) continue;
+      if (!varies.contains(field) || goes_without_saying(field, value)) continue;
       if (field == "technique")
         name = value + (name.empty() ? "" : " " + name);
       else

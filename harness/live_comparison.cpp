@@ -6,6 +6,7 @@
 
 #include "harness/environment.h"
 #include "harness/runner.h"
+#include "harness/signals.h"
 
 namespace assay::harness {
 namespace {
@@ -36,9 +37,25 @@ class Live {
       : store_(store), pairs_(pairs), sides_{&a, &b}, options_(options), progress_(progress) {}
 
   Comparison operator()() {
+    const SignalScope signals;
     begin(0);
     begin(1);
-    gate();
+    Comparison comparison;
+    try {
+      gate();
+      comparison = measure();
+    } catch (...) {
+      finish("failed");
+      throw;
+    }
+    finish(stop_requested() ? "interrupted" : "finished");
+    comparison.run_a = store_.find_run(runs_[0]);
+    comparison.run_b = store_.find_run(runs_[1]);
+    return comparison;
+  }
+
+ private:
+  Comparison measure() {
     int launches = options_.launches + options_.launches % 2;
     // Looking again at what is unsure is a chance more to be wrong: the looks share the rate.
     std::vector<int> looks = {launches};
@@ -56,15 +73,15 @@ class Live {
       open.clear();
       for (const ComparedCase& row : comparison.cases)
         if (row.decision.verdict == stats::Verdict::unsure) open.insert(pair_of(row));
-      if (open.empty()) break;
+      if (open.empty() || stop_requested()) break;
     }
-    for (const std::string& run : runs_) store_.finish_run(run, "finished", unix_ns());
-    comparison.run_a = store_.find_run(runs_[0]);
-    comparison.run_b = store_.find_run(runs_[1]);
     return comparison;
   }
 
- private:
+  void finish(const std::string& status) {
+    for (const std::string& run : runs_) store_.finish_run(run, status, unix_ns());
+  }
+
   const Case& item(std::size_t pair, std::size_t side) const { return side == 0 ? pairs_[pair].a : pairs_[pair].b; }
 
   void begin(std::size_t side) {
@@ -111,7 +128,10 @@ class Live {
       if (!sides_[side]->gate) continue;
       for (std::size_t i = 0; i < pairs_.size(); ++i) {
         if (item(i, side).timer == "virtual") continue;
-        results_db::GateRecord record = sides_[side]->gate(item(i, side));
+        if (stop_requested()) return;
+        const std::optional<results_db::GateRecord> checked = sides_[side]->gate(item(i, side));
+        if (!checked) return;
+        results_db::GateRecord record = *checked;
         record.run = runs_[side];
         record.case_id = ids_[side][i];
         store_.put_gate(record);
@@ -140,15 +160,17 @@ class Live {
     for (bool any = true; any;) {
       any = false;
       for (const std::size_t i : open) {
+        if (stop_requested()) return;
         if (is_broken(i) || taken_[0][i] >= wanted) continue;
         if (item(i, 0).timer == "virtual") {
-          for (std::size_t side = 0; taken_[1][i] == 0 && side < 2; ++side) launch(i, side, done, total);
+          for (std::size_t side = 0; taken_[1][i] == 0 && side < 2 && !stop_requested(); ++side)
+            launch(i, side, done, total);
           continue;
         }
         any = true;
         const std::size_t first = static_cast<std::size_t>(taken_[0][i] / 2 % 2);  // A B B A, then B A A B
         for (const std::size_t side : {first, 1 - first, 1 - first, first}) {
-          if (is_broken(i)) break;
+          if (is_broken(i) || stop_requested()) break;
           launch(i, side, done, total);
         }
       }
@@ -157,7 +179,9 @@ class Live {
 
   void launch(std::size_t pair, std::size_t side, int& done, int total) {
     if (progress_) progress_({done, total, item(pair, side).record().key});
-    append(pair, side, sides_[side]->launch(item(pair, side), taken_[side][pair]));
+    const auto record = sides_[side]->launch(item(pair, side), taken_[side][pair]);
+    if (!record) return;
+    append(pair, side, *record);
     ++done;
   }
 

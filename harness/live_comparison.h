@@ -1,6 +1,7 @@
 #pragma once
 // Two sides launched in turns, A B B A B A A B ..., so that what happens to the machine happens to both.
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,10 +11,10 @@
 
 namespace assay::harness {
 
-// One launch of one case in a fresh process; a failed one is a record with its reason.
-using LaunchOnce = std::function<results_db::LaunchRecord(const Case& item, int ordinal)>;
+// One launch of one case in a fresh process; a failed one is a record with its reason, one that was stopped is nothing.
+using LaunchOnce = std::function<std::optional<results_db::LaunchRecord>(const Case& item, int ordinal)>;
 // Checks a case against its oracle.
-using GateOnce = std::function<results_db::GateRecord(const Case& item)>;
+using GateOnce = std::function<std::optional<results_db::GateRecord>(const Case& item)>;
 
 struct LiveSide {
   Selector selector;
@@ -42,7 +43,8 @@ struct LiveProgress {
 };
 
 // Gates every case of both sides once, then launches all pairs in blocks of four, and stores the two sides as two runs:
-// comparing those runs later gives the same verdict. A case that fails is not launched again.
+// comparing those runs later gives the same verdict. A case that fails is not launched again. SIGINT and SIGTERM end it
+// in order: both runs are marked interrupted and keep what was measured, and that is what is judged.
 Comparison compare_live(results_db::Store& store, const std::vector<LivePair>& pairs, const LiveSide& a,
                         const LiveSide& b, const LiveOptions& options,
                         const std::function<void(const LiveProgress&)>& progress = {});

@@ -1,7 +1,6 @@
 #include "harness/runner.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include "harness/code_hash.h"
 #include "harness/environment.h"
 #include "harness/machine_lock.h"
+#include "harness/signals.h"
 #include "results_db/metrics.h"
 
 namespace assay::harness {
@@ -30,31 +30,6 @@ using results_db::Status;
 
 constexpr const char* roofs_technique = "hardware/cpu-roofs";
 constexpr double default_busy_limit = 0.25;  // share of all cores used by others above which a run is flagged
-
-volatile sig_atomic_t interrupted = 0;
-void on_signal(int) { interrupted = 1; }
-
-// Ends the run in order on Ctrl-C or a termination request; the earlier handlers come back with the scope.
-class SignalScope {
- public:
-  SignalScope() {
-    interrupted = 0;
-    struct sigaction action {};
-    action.sa_handler = on_signal;
-    sigaction(SIGINT, &action, &old_int_);
-    sigaction(SIGTERM, &action, &old_term_);
-  }
-  ~SignalScope() {
-    sigaction(SIGINT, &old_int_, nullptr);
-    sigaction(SIGTERM, &old_term_, nullptr);
-  }
-  SignalScope(const SignalScope&) = delete;
-  SignalScope& operator=(const SignalScope&) = delete;
-
- private:
-  struct sigaction old_int_ {};
-  struct sigaction old_term_ {};
-};
 
 double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -111,8 +86,8 @@ class Run {
     check_load();
     describe();
     add_roofs();
-    begin();
     const SignalScope signals;
+    begin();
     total_ = count_jobs();
     if (options_.gate) gate();
     launch_all();
@@ -120,7 +95,7 @@ class Run {
   }
 
  private:
-  bool stopped() const { return interrupted != 0; }
+  static bool stopped() { return stop_requested(); }
 
   void check_load() {
     const double busy = load_per_core();
@@ -193,11 +168,15 @@ class Run {
     if (options_.resume) {
       const results_db::RunRecord earlier = store_.find_run(*options_.resume);
       summary_.run_id = earlier.id;
+      was_finished_ = earlier.status == "finished";
       seed_ = static_cast<std::uint64_t>(earlier.seed);
       for (const auto& row : store_.cases_of(earlier.id)) {
-        for (const LaunchRecord& launch : store_.launches(earlier.id, row.id))
+        for (const LaunchRecord& launch : store_.launches(earlier.id, row.id)) {
           done_.insert({row.record.key, launch.ordinal});
-        if (store_.gate(earlier.id, row.id)) gated_.insert(row.record.key);
+          if (launch.status != Status::ok) ended_.try_emplace(row.record.key, launch.status);
+        }
+        const auto gate = store_.gate(earlier.id, row.id);
+        if (gate && (gate->status == Status::ok || ended_.contains(row.record.key))) gated_.insert(row.record.key);
       }
     } else {
       seed_ = options_.seed.value_or(fresh_seed());
@@ -226,6 +205,12 @@ class Run {
     failed_.resize(cases_.size());
     skipped_.resize(cases_.size());
     succeeded_.resize(cases_.size());
+    for (std::size_t i = 0; i < cases_.size(); ++i) {
+      const auto ended = ended_.find(keys_[i]);
+      if (ended == ended_.end()) continue;
+      (ended->second == Status::skipped ? skipped_ : failed_)[i] = true;
+      for (int k = 0; k < launches_of(cases_[i]); ++k) done_.insert({keys_[i], k});
+    }
     began_ = now_seconds();
   }
 
@@ -273,7 +258,7 @@ class Run {
       tell(Progress::Phase::gate, i, 0, 0);
       Job job = job_of(cases_[i], JobKind::gate, seed_);
       job.mutant_budget_seconds = options_.mutant_budget_seconds;
-      const auto reply = worker->run(job, limits_, {}, [this] { return stopped(); });
+      const auto reply = worker->run(job, limits_, {}, stopped);
       if (!reply) return;
       GateRecord record = reply->gate;
       record.run = summary_.run_id;
@@ -338,7 +323,7 @@ class Run {
     job.report_progress = static_cast<bool>(progress_);
     const auto reply = worker_->run(
         job, limits_, [&](std::size_t samples, double half) { tell(Progress::Phase::launch, i, samples, half); },
-        [this] { return stopped(); });
+        stopped);
     if (!reply) return;
     if (reply->status != Status::ok) {
       store_row_without_time_at(slot, *reply);
@@ -415,6 +400,8 @@ class Run {
       else if (succeeded_[i] || done_.contains({keys_[i], 0}))
         ++summary_.ok;
     }
+    summary_.jobs = jobs_done_;
+    if (was_finished_ && jobs_done_ == 0) return summary_;
     store_.finish_run(summary_.run_id, summary_.interrupted ? "interrupted" : "finished", unix_ns());
     return summary_;
   }
@@ -433,6 +420,8 @@ class Run {
   std::vector<bool> failed_, skipped_, succeeded_;
   std::set<std::pair<std::string, int>> done_;
   std::set<std::string> gated_;
+  std::map<std::string, Status> ended_;  // of a resumed run: cases that failed or were skipped before
+  bool was_finished_ = false;            // of a resumed run
   std::map<RoofKey, double> roof_rates_;
   std::unique_ptr<WorkerProcess> worker_;
   std::set<std::size_t> timed_here_;
@@ -480,9 +469,10 @@ RunSummary run_suite(results_db::Store& store, const Suite& suite, const RunOpti
   return Run(store, suite, options, progress)();
 }
 
-LaunchRecord launch_once(const Case& item, int ordinal, std::uint64_t seed, const RunOptions& options) {
+std::optional<LaunchRecord> launch_once(const Case& item, int ordinal, std::uint64_t seed, const RunOptions& options) {
   WorkerProcess worker(options.program.empty() ? own_program() : options.program);
-  const auto reply = worker.run(job_of(item, JobKind::time, seed), options.limits, {}, [] { return false; });
+  const auto reply = worker.run(job_of(item, JobKind::time, seed), options.limits, {}, stop_requested);
+  if (!reply) return std::nullopt;
   if (reply->user_error) throw UserError(fmt::format("{}: {}", item.record().key, reply->reason));
   LaunchRecord record = reply->launch;
   record.ordinal = ordinal;

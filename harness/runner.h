@@ -41,6 +41,7 @@ struct Progress {
 struct RunSummary {
   std::string run_id;
   bool interrupted = false;
+  std::size_t jobs = 0;  // gates and launches done; of a resumed run only what was missing
   std::size_t cases = 0;
   std::size_t ok = 0;
   std::size_t failed = 0;
@@ -53,8 +54,9 @@ struct RunSummary {
 RunSummary run_suite(results_db::Store& store, const Suite& suite, const RunOptions& options,
                      const std::function<void(const Progress&)>& progress = {});
 
-// One launch of one case in a fresh process, not stored.
-results_db::LaunchRecord launch_once(const Case& item, int ordinal, std::uint64_t seed, const RunOptions& options = {});
+// One launch of one case in a fresh process, not stored; nothing when a stop was requested (harness/signals.h).
+std::optional<results_db::LaunchRecord> launch_once(const Case& item, int ordinal, std::uint64_t seed,
+                                                    const RunOptions& options = {});
 
 // A random UUID, as runs are named.
 std::string fresh_run_id();

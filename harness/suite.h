@@ -84,7 +84,7 @@ struct Suite {
   std::string file;  // "" when it did not come from one
   CaseSettings settings;
   std::string order = "interleaved";  // interleaved | random | listed
-  double max_load = 0;  // load average above which a run is refused or flagged; 0: the machine's own default
+  double max_load = 0;  // share of the CPUs used by others above which a run is refused; 0: flagged above 0.25
   std::string isolate = "backend";    // backend | case
   std::optional<int> expected_cases;  // expansion refuses another number
   bool roofs = false;                 // probe the machine's roofs in the same run

@@ -319,7 +319,7 @@ Suite suite_of(const toml::table& table, const std::string& file) {
   settings.pin = pin_at(top).value_or(settings.pin);
   suite.order = choice_at(top, "order", suite.order, {"interleaved", "random", "listed"});
   suite.isolate = choice_at(top, "isolate", suite.isolate, {"backend", "case"});
-  suite.max_load = quantity_at(top, "max_load", Dimension::count, true).value_or(suite.max_load);
+  suite.max_load = quantity_at(top, "max_load", Dimension::fraction, true).value_or(suite.max_load);
   suite.expected_cases = count_at(top, "expected_cases", 1);
   suite.roofs = flag_at(top, "roofs", suite.roofs);
   const std::string cache = choice_at(top, "cache", "hot", {"hot", "cold"});

@@ -118,6 +118,23 @@ std::string shorten(std::string_view text, int width, bool cut_left) {
   return std::string(text.substr(0, end)) + std::string(ellipsis);
 }
 
+std::string wrap(std::string_view text, int width) {
+  constexpr std::string_view indent = "   ";
+  std::string out;
+  std::string line;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    if (!line.empty() && display_width(line) + 1 + display_width(word) > width) {
+      out += line + "\n";
+      line = indent;
+    }
+    if (!line.empty()) line += ' ';
+    line += word;
+  }
+  return out + line + "\n";
+}
+
 std::string styled(std::string_view text, Style style, bool color) {
   if (!color || style == Style::plain || text.empty()) return std::string(text);
   return escape_of(style) + std::string(text) + "\x1b[0m";

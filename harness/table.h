@@ -52,6 +52,8 @@ class Table {
 int display_width(std::string_view text);
 // `text` cut to `width` columns, with an ellipsis where something was cut, at the end or at the start.
 std::string shorten(std::string_view text, int width, bool cut_left = false);
+// Lines of at most `width` columns, broken at spaces and each ended; the second and later ones are indented.
+std::string wrap(std::string_view text, int width);
 // `text` in the escape codes of `style` when `color`, else as it is.
 std::string styled(std::string_view text, Style style, bool color);
 

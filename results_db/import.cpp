@@ -77,11 +77,12 @@ std::string imported_key(const CaseRecord& which) {
   return key;
 }
 
-ImportReport import_file(Store& store, const std::string& path, const ImportOptions& options) {
+ImportedFile read_import(const std::string& path, const ImportOptions& options) {
   const std::string text = read_whole(path);
   const ImportFormat format = options.format == ImportFormat::automatic ? recognise(path, text) : options.format;
-  ImportedRun imported;
-  ImportReport report;
+  ImportedFile read;
+  ImportedRun& imported = read.imported;
+  ImportReport& report = read.report;
   try {
     switch (format) {
       case ImportFormat::google_benchmark:
@@ -107,13 +108,6 @@ ImportReport import_file(Store& store, const std::string& path, const ImportOpti
 
   RunRecord& run = imported.run;
   report.run = run.id = uuid_of(text);
-  for (const RunRecord& known : store.runs())
-    if (known.id == run.id) {
-      report.known = known.finished_ns != 0;
-      run.status = known.status;
-    }
-  if (report.known) return report;
-
   if (run.suite.empty()) run.suite = "import " + std::filesystem::path(path).filename().string();
   if (run.command.empty()) run.command = "assay db import " + path;
   if (run.started_ns == 0) run.started_ns = modified_ns(path);
@@ -123,11 +117,20 @@ ImportReport import_file(Store& store, const std::string& path, const ImportOpti
   run.machine.id = datasets::content_hash("imported machine\n" + run.machine.name + "\n" + run.machine.cpu + "\n" +
                                           std::to_string(run.machine.cores));
   run.build.id = datasets::content_hash("imported build\n" + run.build.compiler + "\n" + run.build.facts_json);
+  return read;
+}
+
+ImportReport store_import(Store& store, ImportedFile file) {
+  RunRecord& run = file.imported.run;
+  ImportReport& report = file.report;
+  for (const RunRecord& known : store.runs())
+    if (known.id == run.id) report.known = known.finished_ns != 0;
+  if (report.known) return report;
 
   // Cases first, so that the launches go in as one transaction: an import is whole or absent.
   std::map<std::int64_t, int> ordinals;
   std::vector<LaunchRecord> launches;
-  for (ImportedCase& item : imported.cases) {
+  for (ImportedCase& item : file.imported.cases) {
     item.which.key = imported_key(item.which);
     LaunchRecord& launch = item.launch;
     launch.run = run.id;
@@ -146,6 +149,10 @@ ImportReport import_file(Store& store, const std::string& path, const ImportOpti
   if (!there) store.append_launches(launches);
   store.finish_run(run.id, "finished", run.started_ns);
   return report;
+}
+
+ImportReport import_file(Store& store, const std::string& path, const ImportOptions& options) {
+  return store_import(store, read_import(path, options));
 }
 
 }  // namespace assay::results_db

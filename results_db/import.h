@@ -26,7 +26,12 @@ struct ImportReport {
   int cases = 0, launches = 0, failed = 0, skipped = 0;
 };
 
+// A file that was read and found right; nothing is stored yet.
+struct ImportedFile;
 // UserError, one line naming the file and the place in it, when it is not what it should be.
+ImportedFile read_import(const std::string& path, const ImportOptions& options = {});
+ImportReport store_import(Store& store, ImportedFile file);
+// Both.
 ImportReport import_file(Store& store, const std::string& path, const ImportOptions& options = {});
 
 // What a reader of one format makes of a file's text.
@@ -37,6 +42,10 @@ struct ImportedCase {
 struct ImportedRun {
   RunRecord run;  // id, suite and times are filled in where empty
   std::vector<ImportedCase> cases;
+};
+struct ImportedFile {
+  ImportedRun imported;
+  ImportReport report;
 };
 ImportedRun read_google_benchmark(const std::string& path, const std::string& text);
 ImportedRun read_nvbench(const std::string& path,

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "datasets/user_error.h"
+#include "results_db/distribution.h"
 #include "results_db/import.h"
 
 namespace assay::results_db {
@@ -159,6 +160,11 @@ ImportedRun read_google_benchmark(const std::string& path, const std::string& te
       add_counters(launch, row);
     }
   }
+  // What views and comparisons read; the samples are there for more.
+  for (ImportedCase& item : imported.cases)
+    if (item.launch.status == Status::ok && !item.launch.samples.empty())
+      item.launch.metrics.insert(item.launch.metrics.begin(),
+                                 {"time", describe(item.launch.samples).median, "s", Provenance::measured, {}, {}});
   // A case of aggregates without a median (or of big-O rows only) says nothing that can be kept.
   std::erase_if(imported.cases, [](const ImportedCase& item) {
     return item.launch.status == Status::ok && item.launch.samples.empty() && item.launch.metrics.empty();

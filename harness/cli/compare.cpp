@@ -43,6 +43,8 @@ DecisionRule rule_of(const CompareArguments& given) {
   return rule;
 }
 
+constexpr int interrupted_code = 130;
+
 int exit_code_of(const harness::Comparison& comparison, const std::string& unsure) {
   if (comparison.cases.empty()) return 3;
   if (comparison.count(Verdict::slower) > 0) return 1;
@@ -51,9 +53,13 @@ int exit_code_of(const harness::Comparison& comparison, const std::string& unsur
 
 void print(const harness::Comparison& comparison, const CompareArguments& given, const DecisionRule& rule,
            Context& context) {
-  context.exit_code = exit_code_of(comparison, given.unsure);
+  const bool interrupted = given.live.live && comparison.run_a.status == "interrupted";
+  context.exit_code = interrupted ? interrupted_code : exit_code_of(comparison, given.unsure);
   fmt::print("{}", context.json ? comparison_as_json(comparison, rule, context.exit_code)
                                 : comparison_as_text(comparison, context, given.view));
+  if (interrupted)
+    fmt::print(stderr, "interrupted: everything measured is kept; compare it again with: assay compare {} {} --db {}\n",
+               comparison.run_a.id.substr(0, 8), comparison.run_b.id.substr(0, 8), context.database);
 }
 
 void run_compare(CompareArguments given, Context& context) {
@@ -118,7 +124,8 @@ void add_compare(CLI::App& app, Context& context) {
       "is\n"
       "UNSURE, twice as often each time, up to --max-launches.\n"
       "A verdict needs 10 launches a side; docs/methodology.md says how it is reached.\n"
-      "Exit code: 0 nothing slower, 1 something SLOWER (or UNSURE with --unsure=fail), 2 usage, 3 nothing compared.\n"
+      "Exit code: 0 nothing slower, 1 something SLOWER (or UNSURE with --unsure=fail), 2 usage, 3 nothing compared,\n"
+      "130 interrupted.\n"
       "Examples:\n"
       "  assay compare latest~1 latest\n"
       "  assay compare latest:technique=flash-attention-1 latest:technique=flash-attention-2\n"

@@ -17,6 +17,7 @@
 #include "harness/live_comparison.h"
 #include "harness/machine_lock.h"
 #include "harness/runner.h"
+#include "harness/signals.h"
 
 namespace assay::cli {
 namespace {
@@ -78,15 +79,16 @@ LiveSide side_of(const Selector& selector, const std::string& program, std::uint
   side.selector = selector;
   side.build = build_of(program);
   side.launch = [options, seed, own = program.empty()](const Case& item, int ordinal) {
-    results_db::LaunchRecord record = harness::launch_once(item, ordinal, seed, options);
-    if (own) record.code_hash = harness::code_hash(item.implementation->source_file);
+    auto record = harness::launch_once(item, ordinal, seed, options);
+    if (own && record) record->code_hash = harness::code_hash(item.implementation->source_file);
     return record;
   };
   if (gate)
-    side.gate = [options, seed](const Case& item) {
+    side.gate = [options, seed](const Case& item) -> std::optional<results_db::GateRecord> {
       harness::WorkerProcess worker(options.program.empty() ? harness::own_program() : options.program);
       const auto reply =
-          worker.run(harness::job_of(item, harness::JobKind::gate, seed), options.limits, {}, [] { return false; });
+          worker.run(harness::job_of(item, harness::JobKind::gate, seed), options.limits, {}, harness::stop_requested);
+      if (!reply) return std::nullopt;
       results_db::GateRecord record = reply->gate;
       record.status = reply->status;
       if (record.reason.empty()) record.reason = reply->reason;

@@ -1,11 +1,13 @@
 #include "harness/cli/compare_view.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "datasets/quantity.h"
 #include "harness/table.h"
@@ -50,9 +52,99 @@ std::string launches_text(const ComparedCase& row) {
   return fmt::format("{}+{}", row.decision.launches_a, row.decision.launches_b);
 }
 
+std::vector<std::string> words_of(const std::string& key) {
+  std::vector<std::string> words;
+  std::istringstream stream(key);
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
+}
+
+using Rows = std::vector<const ComparedCase*>;
+
+// What the keys of all rows have in common, in the order of the first.
+std::string shared_words(const Rows& rows) {
+  std::vector<std::string> shared = words_of(rows.front()->key_a);
+  for (const ComparedCase* row : rows)
+    for (const std::string& key : {row->key_a, row->key_b}) {
+      const std::vector<std::string> words = words_of(key);
+      std::erase_if(
+          shared, [&](const std::string& word) { return std::find(words.begin(), words.end(), word) == words.end(); });
+    }
+  return fmt::format("{}", fmt::join(shared, " "));
+}
+
+std::string technique_of(const std::string& key) { return key.substr(0, key.find(' ')); }
+std::string short_technique(const std::string& key) {
+  const std::string id = technique_of(key);
+  return id.substr(id.rfind('/') + 1);
+}
+
+std::string technique_text(const ComparedCase& row) {
+  const std::string a = short_technique(row.key_a);
+  const std::string b = short_technique(row.key_b);
+  return a == b ? a : a + " vs " + b;
+}
+
+// What tells a row from the others, besides its technique.
+std::string case_text(const ComparedCase& row) {
+  if (row.name == row.key_a) return "";
+  const std::string technique = technique_of(row.key_a);
+  if (row.name == technique) return "";
+  return row.name.starts_with(technique + " ") ? row.name.substr(technique.size() + 1) : row.name;
+}
+
 bool shown(const ComparedCase& row, const CompareView& view) {
   return view.only.empty() ||
          std::find(view.only.begin(), view.only.end(), to_string(row.decision.verdict)) != view.only.end();
+}
+
+harness::Table table_of(const Rows& rows, const CompareView& view) {
+  const ComparedCase& first = *rows.front();
+  const auto differs_from_first = [&](auto&& text) {
+    return std::any_of(rows.begin(), rows.end(), [&](const ComparedCase* row) { return text(*row) != text(first); });
+  };
+  // A lone case is told by the heading and its technique.
+  const bool with_case = rows.size() > 1 && differs_from_first(case_text);
+  const bool with_technique = !with_case || differs_from_first(technique_text);
+  const bool with_metric = differs_from_first([](const ComparedCase& row) { return row.metric; });
+  harness::Table table({{.title = "verdict", .min_width = 7}});
+  if (with_technique) table.add_column({.title = "technique", .min_width = 16});
+  if (with_case) table.add_column({.title = "case", .min_width = 16, .cut_left = true});
+  if (with_metric) table.add_column({.title = "metric", .min_width = 10});
+  table.add_column({.title = "A", .right = true});
+  table.add_column({.title = "B", .right = true});
+  table.add_column({.title = "B/A", .right = true});
+  table.add_column({.title = "95% interval", .right = true});
+  table.add_column({.title = "launches", .right = true});
+  if (view.explain) {
+    table.add_column({.title = "p", .right = true});
+    table.add_column({.title = "q", .right = true});
+    table.add_column({.title = "design"});
+    table.add_column({.title = "why", .min_width = 24});
+  }
+  for (const ComparedCase* held : rows) {
+    const ComparedCase& row = *held;
+    std::vector<harness::Cell> cells = {{to_string(row.decision.verdict), style_of(row.decision.verdict)}};
+    if (with_technique) cells.emplace_back(technique_text(row));
+    if (with_case) cells.emplace_back(case_text(row));
+    if (with_metric) cells.emplace_back(row.metric);
+    cells.emplace_back(datasets::format_si(row.value_a, row.unit));
+    cells.emplace_back(datasets::format_si(row.value_b, row.unit));
+    cells.emplace_back(ratio_text(row.decision.ratio));
+    cells.emplace_back(interval_text(row));
+    cells.emplace_back(launches_text(row));
+    if (view.explain) {
+      cells.emplace_back(std::isnan(row.decision.p) ? "-" : fmt::format("{:.2g}", row.decision.p));
+      cells.emplace_back(std::isnan(row.decision.q) ? "-" : fmt::format("{:.2g}", row.decision.q));
+      cells.emplace_back(to_string(row.decision.design));
+      std::string why = row.decision.reason;
+      for (const std::string& part : {row.note, std::string(row.same_code ? "same code" : "")})
+        if (!part.empty()) why += (why.empty() ? "" : "; ") + part;
+      cells.emplace_back(why);
+    }
+    table.add_row(std::move(cells));
+  }
+  return table;
 }
 
 std::string run_line(const char* side, const results_db::RunRecord& run, const harness::Selector& selector) {
@@ -135,56 +227,26 @@ std::string comparison_as_text(const Comparison& comparison, const Context& cont
   std::string out =
       run_line("A", comparison.run_a, comparison.selector_a) + run_line("B", comparison.run_b, comparison.selector_b);
   out += environment_text(comparison, context) + "\n";
-
-  harness::Table table({{.title = "verdict"}, {.title = "case", .min_width = 16, .cut_left = true}});
-  const bool mixed = std::any_of(comparison.cases.begin(), comparison.cases.end(), [&](const ComparedCase& row) {
-    return row.metric != comparison.cases.front().metric;
-  });
-  const bool not_only_measured =
-      std::any_of(comparison.cases.begin(), comparison.cases.end(),
-                  [](const ComparedCase& row) { return row.provenance != results_db::Provenance::measured; });
-  if (mixed) table.add_column({.title = "metric", .min_width = 10});
-  if (not_only_measured) table.add_column({.title = "value is", .min_width = 9});
-  table.add_column({.title = "A", .right = true});
-  table.add_column({.title = "B", .right = true});
-  table.add_column({.title = "B/A", .right = true});
-  table.add_column({.title = "95% interval", .right = true});
-  table.add_column({.title = "launches", .right = true});
-  if (view.explain) {
-    table.add_column({.title = "p", .right = true});
-    table.add_column({.title = "q", .right = true});
-    table.add_column({.title = "design"});
-    table.add_column({.title = "why", .min_width = 24});
-  }
+  // Measured and projected values never share a table: they must not be read against each other by accident.
+  std::vector<std::pair<results_db::Provenance, Rows>> tables;
   std::size_t hidden = 0;
   for (const ComparedCase& row : comparison.cases) {
     if (!shown(row, view)) {
       ++hidden;
       continue;
     }
-    std::vector<harness::Cell> cells = {{to_string(row.decision.verdict), style_of(row.decision.verdict)}, row.name};
-    if (mixed) cells.emplace_back(row.metric);
-    if (not_only_measured) cells.emplace_back(results_db::to_string(row.provenance));
-    cells.emplace_back(datasets::format_si(row.value_a, row.unit));
-    cells.emplace_back(datasets::format_si(row.value_b, row.unit));
-    cells.emplace_back(ratio_text(row.decision.ratio));
-    cells.emplace_back(interval_text(row));
-    cells.emplace_back(launches_text(row));
-    if (view.explain) {
-      cells.emplace_back(std::isnan(row.decision.p) ? "-" : fmt::format("{:.2g}", row.decision.p));
-      cells.emplace_back(std::isnan(row.decision.q) ? "-" : fmt::format("{:.2g}", row.decision.q));
-      cells.emplace_back(to_string(row.decision.design));
-      std::string why = row.decision.reason;
-      for (const std::string& part : {row.note, std::string(row.same_code ? "same code" : "")})
-        if (!part.empty()) why += (why.empty() ? "" : "; ") + part;
-      cells.emplace_back(why);
-    }
-    table.add_row(std::move(cells));
+    auto at = std::find_if(tables.begin(), tables.end(), [&](const auto& one) { return one.first == row.provenance; });
+    if (at == tables.end()) at = tables.insert(at, {row.provenance, {}});
+    at->second.push_back(&row);
   }
-  if (table.rows() > 0)
-    out += (view.markdown ? table.markdown()
+  for (const auto& [provenance, rows] : tables) {
+    out +=
+        harness::wrap(fmt::format("all: {} {}", results_db::to_string(provenance), shared_words(rows)), context.width);
+    const harness::Table table = table_of(rows, view);
+    out += (view.markdown ? "\n" + table.markdown()
                           : table.render(view.explain ? std::max(context.width, 140) : context.width, context.color)) +
            "\n";
+  }
   if (!comparison.cases.empty()) out += summary_line(comparison, hidden) + unsure_lines(comparison);
   out += named("only in A", comparison.only_a) + named("only in B", comparison.only_b);
   for (const auto& [name, why] : comparison.not_compared) out += fmt::format("not compared: {}: {}\n", name, why);

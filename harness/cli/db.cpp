@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -111,6 +112,9 @@ void check(Context& context, const std::string& path) {
 // --------------------------------------------------------------------------------------------------------------------
 
 void merge(const Context& context, const std::vector<std::string>& files) {
+  // A file that cannot be read leaves no empty database behind.
+  if (!std::filesystem::exists(context.database))
+    for (const std::string& file : files) Store::open(file, Open::read_only);
   Store store = Store::open(context.database, Open::create);
   json merged = json::array();
   if (!context.json) tell(store);
@@ -135,11 +139,15 @@ void merge(const Context& context, const std::vector<std::string>& files) {
 
 void import_files(const Context& context, const std::vector<std::string>& files,
                   const results_db::ImportOptions& options) {
+  // All files are read before anything is stored: one that is wrong leaves the database as it was, or absent.
+  std::vector<results_db::ImportedFile> read;
+  for (const std::string& file : files) read.push_back(results_db::read_import(file, options));
   Store store = Store::open(context.database, Open::create);
   json imported = json::array();
   if (!context.json) tell(store);
-  for (const std::string& file : files) {
-    const results_db::ImportReport r = results_db::import_file(store, file, options);
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const std::string& file = files[i];
+    const results_db::ImportReport r = results_db::store_import(store, std::move(read[i]));
     imported.push_back({{"file", file},
                         {"format", r.format},
                         {"run", r.run},

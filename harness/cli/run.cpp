@@ -204,6 +204,8 @@ void run(const RunArguments& given, Context& context) {
   else
     fmt::print("{}", run_as_text(store, record, context, {}));
   for (const std::string& warning : summary.warnings) fmt::print(stderr, "note: {}\n", warning);
+  if (options.resume && summary.jobs == 0 && !summary.interrupted)
+    fmt::print(stderr, "nothing to resume: run {} is complete\n", summary.run_id.substr(0, 8));
   if (summary.interrupted) {
     fmt::print(stderr, "interrupted: everything measured is kept; go on with: assay run --resume {} --db {}\n",
                summary.run_id.substr(0, 8), context.database);

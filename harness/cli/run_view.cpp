@@ -166,21 +166,6 @@ std::vector<Column> columns_for(const std::vector<const Row*>& group) {
   return columns;
 }
 
-// Lines of at most `width` columns, broken at spaces; the second and later ones are indented.
-std::string wrapped(const std::string& text, int width) {
-  std::string out;
-  std::string line;
-  std::stringstream words(text);
-  for (std::string word; std::getline(words, word, ' ');) {
-    if (!line.empty() && harness::display_width(line) + 1 + harness::display_width(word) > width) {
-      out += line + "\n";
-      line = "   ";
-    }
-    line += (line.empty() ? "" : " ") + word;
-  }
-  return out + line + "\n";
-}
-
 bool fits(const std::string& lines, int width) {
   std::stringstream stream(lines);
   for (std::string line; std::getline(stream, line);)
@@ -254,8 +239,8 @@ void print_group(std::string& out, const std::string& family, const std::vector<
     for (const auto& part : parts) print_group(out, family, part, context, options);
     return;
   }
-  out +=
-      wrapped(fmt::format("{}  all:{}", family, heading), context.width) + table.render(context.width, context.color);
+  out += harness::wrap(fmt::format("{}  all:{}", family, heading), context.width) +
+         table.render(context.width, context.color);
   out += "\n";
 }
 

@@ -46,11 +46,13 @@ class Scratch {
   std::string database() const { return (folder_ / "test.db").string(); }
 
   // `arguments` goes through the shell; --db points at this folder's database.
-  Outcome assay(const std::string& arguments) const {
+  Outcome assay(const std::string& arguments) const { return assay_on("test.db", arguments); }
+  // With another database of this folder.
+  Outcome assay_on(const std::string& name, const std::string& arguments) const {
     const std::string out = path("out.txt");
     const std::string err = path("err.txt");
     const std::string line =
-        std::string(ASSAY_BINARY) + " --db " + database() + " " + arguments + " > " + out + " 2> " + err;
+        std::string(ASSAY_BINARY) + " --db " + path(name).string() + " " + arguments + " > " + out + " 2> " + err;
     const int status = std::system(line.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
   }

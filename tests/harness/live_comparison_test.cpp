@@ -1,6 +1,7 @@
 #include "harness/live_comparison.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -128,6 +129,46 @@ TEST_F(LiveTest, TimesNothingThatItsGateRefuses) {
   const Comparison comparison = compare_live(*store_, {{turtle(1), turtle(1)}}, a, side('b', 1e-3, 0.01), {});
   EXPECT_EQ(order_, "");
   EXPECT_NE(comparison.not_compared.at(0).second.find("error 3.1"), std::string::npos);
+}
+
+TEST_F(LiveTest, EndsInOrderOnInterruptAndKeepsWhatWasMeasured) {
+  LiveSide b = side('b', 1e-3, 0.01);
+  b.launch = [this, launch = b.launch](const Case& item, int ordinal) {
+    if (order_.size() == 4) raise(SIGINT);
+    return launch(item, ordinal);
+  };
+  const Comparison comparison = compare_live(*store_, {{turtle(1), turtle(1)}}, side('a', 1e-3, 0.01), b, {});
+  EXPECT_EQ(order_, "abbab") << "the launch under way is the last";
+  ASSERT_EQ(store_->runs().size(), 2U);
+  for (const auto& run : store_->runs()) {
+    EXPECT_EQ(run.status, "interrupted");
+    EXPECT_GT(run.finished_ns, 0);
+  }
+  EXPECT_EQ(comparison.run_a.status, "interrupted");
+  ASSERT_EQ(comparison.cases.size(), 1U);
+  EXPECT_EQ(comparison.cases[0].decision.verdict, Verdict::unsure);
+  EXPECT_EQ(comparison.cases[0].decision.launches_a, 2);
+  EXPECT_EQ(comparison.cases[0].decision.launches_b, 3);
+}
+
+TEST_F(LiveTest, ALaunchThatWasStoppedIsNotStored) {
+  LiveSide a = side('a', 1e-3, 0.01);
+  a.launch = [](const Case&, int) {
+    raise(SIGTERM);
+    return std::optional<results_db::LaunchRecord>();
+  };
+  const Comparison comparison = compare_live(*store_, {{turtle(1), turtle(1)}}, a, side('b', 1e-3, 0.01), {});
+  EXPECT_EQ(order_, "");
+  EXPECT_EQ(store_->info().launches, 0);
+  EXPECT_EQ(comparison.run_b.status, "interrupted");
+}
+
+TEST_F(LiveTest, LeavesNoRunUnfinishedWhenALaunchThrows) {
+  LiveSide b = side('b', 1e-3, 0.01);
+  b.launch = [](const Case&, int) -> results_db::LaunchRecord { throw std::runtime_error("pipe: too many files"); };
+  EXPECT_THROW(compare_live(*store_, {{turtle(1), turtle(1)}}, side('a', 1e-3, 0.01), b, {}), std::runtime_error);
+  for (const auto& run : store_->runs()) EXPECT_EQ(run.status, "failed");
+  EXPECT_EQ(store_->info().launches, 1) << "what was measured stays";
 }
 
 TEST_F(LiveTest, TakesOneBlockOfEveryPairInTurn) {

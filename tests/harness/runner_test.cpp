@@ -251,6 +251,40 @@ TEST_F(RunnerTest, StopsInOrderOnInterruptAndResumesWhatIsMissing) {
   EXPECT_EQ(store.find_run(first.run_id).status, "finished");
 }
 
+TEST_F(RunnerTest, ResumeDoesNotTimeWhatFailedBefore) {
+  auto store = results_db::Store::open(database(), results_db::Open::create);
+  const Suite suite = suite_of("wrong,crash-when-timed,absent,none", 3);
+  const RunSummary first = run_suite(store, suite, options(), [](const Progress& now) {
+    if (now.finished != nullptr && now.finished->status == Status::ok) raise(SIGINT);
+  });
+  ASSERT_TRUE(first.interrupted);
+  RunOptions resume = options();
+  resume.resume = first.run_id;
+  const RunSummary second = run_suite(store, suite, resume);
+  EXPECT_EQ(second.ok, 1U);
+  EXPECT_EQ(second.failed, 2U);
+  EXPECT_EQ(second.skipped, 1U);
+  for (const auto& item : store.cases_of(first.run_id)) {
+    const bool good = item.record.key.find("fault=none") != std::string::npos;
+    for (const auto& launch : store.launches(first.run_id, item.id))
+      EXPECT_EQ(launch.status == Status::ok, good) << item.record.key << " launch " << launch.ordinal;
+  }
+}
+
+TEST_F(RunnerTest, ResumingACompleteRunChangesNothing) {
+  auto store = results_db::Store::open(database(), results_db::Open::create);
+  const Suite suite = suite_of("none", 2);
+  const RunSummary first = run_suite(store, suite, options());
+  EXPECT_EQ(first.jobs, 3U);  // a gate and two launches
+  const std::int64_t finished = store.find_run(first.run_id).finished_ns;
+  RunOptions resume = options();
+  resume.resume = first.run_id;
+  const RunSummary second = run_suite(store, suite, resume);
+  EXPECT_EQ(second.jobs, 0U);
+  EXPECT_EQ(second.ok, 1U);
+  EXPECT_EQ(store.find_run(first.run_id).finished_ns, finished);
+}
+
 TEST_F(RunnerTest, RefusesASecondRunOnTheMachine) {
   auto store = results_db::Store::open(database(), results_db::Open::create);
   bool refused = false;

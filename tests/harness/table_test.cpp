@@ -103,5 +103,11 @@ TEST(Table, WritesMarkdownWithAlignmentAndEscapedBars) {
   EXPECT_EQ(table.markdown(), "| case | time |\n| --- | ---: |\n| a\\|b | 1 |\n");
 }
 
+TEST(Wrap, BreaksAtSpacesAndLosesNoWord) {
+  EXPECT_EQ(wrap("one two three", 20), "one two three\n");
+  EXPECT_EQ(wrap("one two three four", 9), "one two\n    three\n    four\n");
+  EXPECT_EQ(wrap("unbreakable", 4), "unbreakable\n");
+}
+
 }  // namespace
 }  // namespace assay::harness

@@ -51,11 +51,13 @@ TEST(Import, ReadsGoogleBenchmark) {
   EXPECT_DOUBLE_EQ(launches[0].samples[0], 12.5e-6);
   EXPECT_DOUBLE_EQ(launches[0].samples[1], 13.0e-6);
   EXPECT_EQ(launches[0].batch, 100);
-  ASSERT_EQ(launches[0].metrics.size(), 3U);
-  EXPECT_EQ(launches[0].metrics[0].name, "cpu_time");
-  EXPECT_DOUBLE_EQ(launches[0].metrics[0].value, 50e-6);
-  EXPECT_EQ(launches[0].metrics[1].name, "bytes_rate");
-  EXPECT_EQ(launches[0].metrics[2].name, "external:tiles");
+  ASSERT_EQ(launches[0].metrics.size(), 4U);
+  EXPECT_EQ(launches[0].metrics[0].name, "time");
+  EXPECT_DOUBLE_EQ(launches[0].metrics[0].value, 12.75e-6);
+  EXPECT_EQ(launches[0].metrics[1].name, "cpu_time");
+  EXPECT_DOUBLE_EQ(launches[0].metrics[1].value, 50e-6);
+  EXPECT_EQ(launches[0].metrics[2].name, "bytes_rate");
+  EXPECT_EQ(launches[0].metrics[3].name, "external:tiles");
 
   const LaunchRecord broken = store.launches(run.id, store.find_case("external/BM_broken cpu")->id).at(0);
   EXPECT_EQ(broken.status, Status::failed);
