@@ -122,17 +122,22 @@ std::string wrap(std::string_view text, int width) {
   constexpr std::string_view indent = "   ";
   std::string out;
   std::string line;
+  const auto end_line = [&] {
+    while (line.ends_with(' ')) line.pop_back();
+    out += line + "\n";
+  };
   while (!text.empty()) {
     const std::string_view word = text.substr(0, text.find(' '));
     text.remove_prefix(std::min(text.size(), word.size() + 1));
     if (!line.empty() && display_width(line) + 1 + display_width(word) > width) {
-      out += line + "\n";
+      end_line();
       line = indent;
     }
     if (!line.empty()) line += ' ';
     line += word;
   }
-  return out + line + "\n";
+  end_line();
+  return out;
 }
 
 std::string styled(std::string_view text, Style style, bool color) {

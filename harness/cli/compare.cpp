@@ -51,6 +51,13 @@ int exit_code_of(const harness::Comparison& comparison, const std::string& unsur
   return unsure == "fail" && comparison.count(Verdict::unsure) > 0 ? 1 : 0;
 }
 
+// Names one side of a stored comparison again.
+std::string selector_of(const results_db::RunRecord& run, const harness::Selector& selector) {
+  std::string text = run.id.substr(0, 8);
+  for (const auto& [name, value] : selector.where) text += (text.size() == 8 ? ":" : ",") + name + "=" + value;
+  return text;
+}
+
 void print(const harness::Comparison& comparison, const CompareArguments& given, const DecisionRule& rule,
            Context& context) {
   const bool interrupted = given.live.live && comparison.run_a.status == "interrupted";
@@ -59,7 +66,8 @@ void print(const harness::Comparison& comparison, const CompareArguments& given,
                                 : comparison_as_text(comparison, context, given.view));
   if (interrupted)
     fmt::print(stderr, "interrupted: everything measured is kept; compare it again with: assay compare {} {} --db {}\n",
-               comparison.run_a.id.substr(0, 8), comparison.run_b.id.substr(0, 8), context.database);
+               selector_of(comparison.run_a, comparison.selector_a),
+               selector_of(comparison.run_b, comparison.selector_b), context.database);
 }
 
 void run_compare(CompareArguments given, Context& context) {

@@ -147,7 +147,7 @@ harness::Table table_of(const Rows& rows, const CompareView& view) {
   return table;
 }
 
-std::string run_line(const char* side, const results_db::RunRecord& run, const harness::Selector& selector) {
+std::string run_line(const char* side, const results_db::RunRecord& run, const harness::Selector& selector, int width) {
   std::string line = fmt::format("{}  {}  {}", side, run.id.substr(0, 8), run.suite);
   for (const std::string& tag : run.tags) line += " #" + tag;
   line += fmt::format("  on {}", run.machine.name);
@@ -155,7 +155,7 @@ std::string run_line(const char* side, const results_db::RunRecord& run, const h
     line += fmt::format("  commit {}{}", run.build.commit.substr(0, 12), run.build.dirty ? " (dirty)" : "");
   if (run.status != "finished") line += "  " + run.status;
   for (const auto& [name, value] : selector.where) line += fmt::format("  {}={}", name, value);
-  return line + "\n";
+  return harness::wrap(line, width);
 }
 
 std::string environment_text(const Comparison& comparison, const Context& context) {
@@ -224,8 +224,8 @@ std::string nothing_line(const Comparison& comparison) {
 }
 
 std::string comparison_as_text(const Comparison& comparison, const Context& context, const CompareView& view) {
-  std::string out =
-      run_line("A", comparison.run_a, comparison.selector_a) + run_line("B", comparison.run_b, comparison.selector_b);
+  std::string out = run_line("A", comparison.run_a, comparison.selector_a, context.width) +
+                    run_line("B", comparison.run_b, comparison.selector_b, context.width);
   out += environment_text(comparison, context) + "\n";
   // Measured and projected values never share a table: they must not be read against each other by accident.
   std::vector<std::pair<results_db::Provenance, Rows>> tables;

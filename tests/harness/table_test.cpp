@@ -106,6 +106,7 @@ TEST(Table, WritesMarkdownWithAlignmentAndEscapedBars) {
 TEST(Wrap, BreaksAtSpacesAndLosesNoWord) {
   EXPECT_EQ(wrap("one two three", 20), "one two three\n");
   EXPECT_EQ(wrap("one two three four", 9), "one two\n    three\n    four\n");
+  EXPECT_EQ(wrap("one  two  three", 9), "one  two\n    three\n");
   EXPECT_EQ(wrap("unbreakable", 4), "unbreakable\n");
 }
 
