@@ -113,7 +113,7 @@ ImportedFile read_import(const std::string& path, const ImportOptions& options) 
   if (run.started_ns == 0) run.started_ns = modified_ns(path);
   run.status = "running";
   run.tags.insert(run.tags.end(), options.tags.begin(), options.tags.end());
-  run.tags.push_back("imported");
+  run.tags.emplace_back("imported");
   run.machine.id = datasets::content_hash("imported machine\n" + run.machine.name + "\n" + run.machine.cpu + "\n" +
                                           std::to_string(run.machine.cores));
   run.build.id = datasets::content_hash("imported build\n" + run.build.compiler + "\n" + run.build.facts_json);

@@ -93,7 +93,9 @@ TEST(Timing, StopsAtTheLimitOfSamples) {
   job.plan.max_samples = 40;
   const Reply reply = run_job(job);
   EXPECT_EQ(reply.launch.stop_reason, "samples");
-  EXPECT_EQ(reply.launch.samples.size() - static_cast<std::size_t>(reply.launch.warmup), 40U);
+  const std::size_t kept = reply.launch.samples.size() - static_cast<std::size_t>(reply.launch.warmup);
+  EXPECT_LE(kept, 40U);
+  EXPECT_GE(kept, 20U) << "at most half of them is flagged as not settled yet";
 }
 
 TEST(Describe, TimesNothing) {
