@@ -127,7 +127,7 @@ class Run {
     if (!suite_.roofs) return;
     const Technique* technique = find_technique(roofs_technique);
     if (technique == nullptr) {
-      summary_.warnings.push_back("no roofs: hardware/cpu-roofs is not in this build");
+      summary_.warnings.emplace_back("no roofs: hardware/cpu-roofs is not in this build");
       return;
     }
     std::set<RoofKey> wanted;

@@ -85,7 +85,7 @@ std::string word(const toml::node& node, const std::string& where) {
 
 std::string word_at(const Place& place, std::string_view key, std::string fallback) {
   const toml::node* node = place.table.get(key);
-  return node == nullptr ? fallback : word(*node, place.of(*node, key));
+  return node == nullptr ? std::move(fallback) : word(*node, place.of(*node, key));
 }
 
 std::string choice_at(const Place& place, std::string_view key, std::string fallback, const Names& choices) {

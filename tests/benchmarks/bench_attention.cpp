@@ -99,7 +99,7 @@ void shape(int length, bool causal, DType dtype, const std::map<std::string, dou
   blocked256.block_rows = 256;
 
   std::vector<Timed> all;
-  const auto add = [&](const char* name, attention::Kernel kernel) {
+  const auto add = [&](const char* name, const attention::Kernel& kernel) {
     if (kernel) all.push_back({name, problem.flops(), [kernel, &storage] { kernel(storage.tensors()); }});
   };
   add("flash-attention-2", attention::flash_attention_2(problem, best));

@@ -49,7 +49,7 @@ class Buffer {
         bytes_(std::exchange(other.bytes_, 0)),
         entry_(other.entry_) {}
   // Throws ContractViolation when the bytes overwritten are still borrowed by a message.
-  Buffer& operator=(Buffer&& other);
+  Buffer& operator=(Buffer&& other);  // NOLINT(performance-noexcept-move-constructor): that throw is its contract
   ~Buffer() {
     if (rank_ != nullptr) release();
   }

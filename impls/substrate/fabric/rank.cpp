@@ -70,7 +70,7 @@ Storage::~Storage() {
   if (owned) std::free(data);
 }
 
-Buffer& Buffer::operator=(Buffer&& other) {
+Buffer& Buffer::operator=(Buffer&& other) {  // NOLINT(performance-noexcept-move-constructor)
   if (this == &other) return *this;
   require_unborrowed(std::source_location::current());
   if (rank_ != nullptr) release();

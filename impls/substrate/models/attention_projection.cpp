@@ -10,7 +10,6 @@ namespace assay::substrate {
 namespace {
 
 using harness::claims::Projection;
-using harness::claims::ProjectionPart;
 using harness::claims::Setting;
 
 const char* operator_class(AttentionSchedule schedule) {

@@ -74,7 +74,7 @@ std::vector<MeasuredOperator> read_linear_profile(const std::string& file) {
       const auto found = cell.find(column);
       if (found == cell.end() || found->second.empty()) return;
       const double ms = parse(found->second, fmt::format("{}:{}: {}", file, number, column));
-      if (ms > 0) rows.push_back({cell["model"], column, group, std::move(work), ms * 1e-3});
+      if (ms > 0) rows.push_back({cell["model"], column, group, work, ms * 1e-3});
     };
     add("attn_pre_proj_ms", "gemm", gemm_work(tokens, (heads + 2 * kv_heads) * width, hidden, OpDtype::fp16));
     add("attn_post_proj_ms", "gemm", gemm_work(tokens, hidden, heads * width, OpDtype::fp16));

@@ -20,10 +20,10 @@ struct Skipped : std::runtime_error {
 
 class StateForTests : public harness::State {
  public:
-  StateForTests(const harness::Technique& technique, std::map<std::string, harness::Value, std::less<>> values) {
+  StateForTests(const harness::Technique& technique, const std::map<std::string, harness::Value, std::less<>>& values) {
     std::map<std::string, harness::Value, std::less<>> all;
     for (const harness::Axis& axis : technique.implementations.front().axes) all[axis.name] = axis.defaults.front();
-    for (auto& [name, value] : values) all[name] = value;
+    for (const auto& [name, value] : values) all[name] = value;
     params_ = harness::Params(std::move(all));
     technique.implementations.front().run(*this);
   }
