@@ -54,7 +54,8 @@ TEST(Shape, IssuedFlopsAreThoseOfTheTilesTheKernelsWalk) {
       const int last = std::min(first + 31, queries - 1);
       int seen = 0;
       for (int j = 0; j < keys; ++j) seen += j <= last + (keys - queries);
-      scores += 32.0 * ((seen + 7) / 8 * 8);
+      const int rounded = (seen + 7) / 8 * 8;
+      scores += 32.0 * rounded;
     }
     EXPECT_EQ(issued_flops(p, shape), 2 * scores * (20 + 24));  // d padded to 24 rows of O^T
     EXPECT_GE(issued_flops(p, shape), p.flops());

@@ -21,9 +21,9 @@ std::vector<std::string> attention_ids() {
   return ids;
 }
 
-std::string refusal(const char* id, std::map<std::string, harness::Value, std::less<>> values) {
+std::string refusal(const char* id, const std::map<std::string, harness::Value, std::less<>>& values) {
   try {
-    StateForTests(*harness::find_technique(id), std::move(values));
+    StateForTests(*harness::find_technique(id), values);
   } catch (const UserError& error) {
     return error.what();
   }
