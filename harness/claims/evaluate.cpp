@@ -11,6 +11,7 @@
 
 #include "datasets/user_error.h"
 #include "harness/claims/quantities.h"
+#include "harness/claims/residuals.h"
 
 namespace assay::harness::claims {
 namespace {
@@ -132,26 +133,18 @@ Judgement judge_grid(const Claim& claim, const std::vector<Point>& grid) {
 // Every fitted constant of every machine moved by its residual, one at a time, each way.
 void perturb(const Machines& machines, const std::function<void(const std::string&, const Machines&)>& visit) {
   for (const auto& [id, device] : machines.devices) {
-    for (const auto& [key, constant] : device.constants) {
-      if (constant.p90_error <= 0) continue;
-      for (const double side : {-1.0, 1.0}) {
-        Machines moved = machines;
-        moved.devices.at(id).constants.at(key).value *= std::max(0.0, 1 + side * constant.p90_error);
-        visit(id + "." + key, moved);
-      }
-    }
+    move_constants(device, [&](const std::string& key, const datasets::Device& moved_device) {
+      Machines moved = machines;
+      moved.devices.at(id) = moved_device;
+      visit(id + "." + key, moved);
+    });
   }
   for (const auto& [id, cluster] : machines.clusters) {
-    for (const auto& [key, constant] : cluster.constants) {
-      if (constant.p90_error <= 0) continue;
-      for (const double side : {-1.0, 1.0}) {
-        Machines moved = machines;
-        datasets::Cluster& changed = moved.clusters.at(id);
-        changed.constants.at(key).value *= std::max(0.0, 1 + side * constant.p90_error);
-        datasets::apply_constants(changed);
-        visit(id + "." + key, moved);
-      }
-    }
+    move_constants(cluster, [&](const std::string& key, const datasets::Cluster& moved_cluster) {
+      Machines moved = machines;
+      moved.clusters.at(id) = moved_cluster;
+      visit(id + "." + key, moved);
+    });
   }
 }
 
@@ -226,22 +219,14 @@ Outcome evaluate(const Claim& claim, const Library& library, std::string_view da
     outcome.ours = judgement.ours;
     describe(machines, grid, outcome);
 
-    // Residuals of different constants are independent: their effects add in squares.
-    double below = 0, above = 0;
-    std::map<std::string, std::pair<double, double>> reach;
+    Reach reach(judgement.ours);
     perturb(machines, [&](const std::string& constant, const Machines& moved) {
       const Judgement other = judge_grid(claim, evaluate_grid(claim, settings, moved, technique, baseline));
       if (other.verdict != judgement.verdict) add_once(outcome.fragile, constant);
-      auto& [down, up] = reach[constant];
-      down = std::max(down, judgement.ours - other.ours);
-      up = std::max(up, other.ours - judgement.ours);
+      reach.add(constant, other.ours);
     });
-    for (const auto& [constant, sides] : reach) {
-      below += sides.first * sides.first;
-      above += sides.second * sides.second;
-    }
-    outcome.low = judgement.ours - std::sqrt(below);
-    outcome.high = judgement.ours + std::sqrt(above);
+    outcome.low = reach.low();
+    outcome.high = reach.high();
     outcome.datasheet =
         judge_grid(claim, evaluate_grid(claim, settings, idealised(machines), technique, baseline)).ours;
 

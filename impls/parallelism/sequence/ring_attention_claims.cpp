@@ -5,6 +5,7 @@
 
 #include "impls/parallelism/sequence/ring_attention.h"
 #include "impls/substrate/cluster/cluster.h"
+#include "impls/substrate/models/attention_projection.h"
 
 namespace assay::parallelism {
 
@@ -81,6 +82,11 @@ std::int64_t resident_blocks(const Setting& setting, std::int64_t tokens) {
 }  // namespace
 
 std::optional<Projection> project_ring_attention(const Setting& setting, const std::string& quantity) {
+  // A ring of one is the blockwise transformer: nothing is in flight.
+  if (quantity == "max_sequence")
+    return substrate::project_longest_sequence(
+        setting, quantity,
+        setting.ranks > 1 ? substrate::ActivationLayout::ring : substrate::ActivationLayout::blockwise);
   const bool thresholds = setting.axes.has("peak_flops") && setting.axes.has("link_bandwidth");
   if (quantity != "count" || !thresholds) return std::nullopt;
   const bool block = setting.claim.starts_with("min-block");

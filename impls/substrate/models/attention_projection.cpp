@@ -147,6 +147,7 @@ std::optional<Projection> project_longest_sequence(const Setting& setting, const
   c.layout = layout;
   c.batch = setting.axes.has("batch") ? setting.axes.real("batch") : 1;
   c.training = setting.axes.has("backward") && setting.axes.flag("backward");
+  if (layout == ActivationLayout::ring) c.devices = setting.ranks;
   Projection projection;
   projection.value = longest_sequence(*setting.model, *setting.device, c);
   if (projection.value <= 0) return std::nullopt;
@@ -154,7 +155,8 @@ std::optional<Projection> project_longest_sequence(const Setting& setting, const
                       {"activations", "none", activation_bytes(*setting.model, c, projection.value)}};
   projection.note =
       "memory ledger: activations by Table 1 of arXiv 2310.01889, state of 16 bytes a parameter in training, "
-      "2 in inference";
+      "2 in inference, the activations of every layer kept in training and of one in inference";
+  if (layout == ActivationLayout::ring) projection.note += "; tokens of all devices together, parameters whole on each";
   return projection;
 }
 

@@ -16,7 +16,7 @@ namespace assay::substrate {
 std::optional<harness::claims::Projection> project_attention(const harness::claims::Setting& setting,
                                                              const std::string& quantity, AttentionSchedule schedule);
 
-// Quantity max_sequence of a model on one device.
+// Quantity max_sequence of a model on one device, or with the ring layout on the devices of the setting together.
 std::optional<harness::claims::Projection> project_longest_sequence(const harness::claims::Setting& setting,
                                                                     const std::string& quantity,
                                                                     ActivationLayout layout);
