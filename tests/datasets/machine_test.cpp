@@ -123,6 +123,8 @@ struct Broken {
   const char* says;
 };
 
+void PrintTo(const Broken& broken, std::ostream* out) { *out << broken.name; }
+
 class BrokenDevice : public testing::TestWithParam<Broken> {};
 
 TEST_P(BrokenDevice, IsRefusedWithLineAndKey) {

@@ -19,6 +19,8 @@ struct Row {
   const char* note = "";
 };
 
+void PrintTo(const Row& row, std::ostream* out) { *out << row.why; }
+
 class Rules : public testing::TestWithParam<Row> {};
 
 TEST_P(Rules, AreThoseOfTheMethod) {

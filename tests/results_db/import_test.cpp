@@ -199,6 +199,8 @@ struct Bad {
   const char* said;
 };
 
+void PrintTo(const Bad& bad, std::ostream* out) { *out << bad.said; }
+
 class ImportRefuses : public testing::TestWithParam<Bad> {};
 
 TEST_P(ImportRefuses, InOneLineAndKeepsNothing) {

@@ -30,6 +30,11 @@ struct Unit {
   Isa isa;
   bool emulate;
 };
+
+// What GoogleTest shows of a parameter.
+void PrintTo(const Technique& technique, std::ostream* out) { *out << technique.name; }
+void PrintTo(const Unit& unit, std::ostream* out) { *out << unit.name; }
+
 constexpr Unit kUnits[] = {
     {"fp32_portable", DType::f32, Isa::portable, false},
     {"fp32_avx2", DType::f32, Isa::avx2, false},
