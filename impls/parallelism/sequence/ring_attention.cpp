@@ -62,7 +62,11 @@ RingPlan::RingPlan(const SequenceProblem& layer)
     : problem(layer), layout(layer.layout, layer.length, layer.ranks), hops(layer.ranks), block(layer.block()) {}
 
 OpWork RingPlan::forward_work(int rank, int key_rank) const {
-  const double scores = static_cast<double>(pairs(rank, key_rank)) * problem.batch * problem.heads;
+  const std::int64_t seen = pairs(rank, key_rank);
+  const double scores = static_cast<double>(seen) * problem.batch * problem.heads;
+  // Off the diagonal a zigzag block is half masked, in one piece: a full product with fewer keys.
+  const std::int64_t queries = layout.tokens(rank);
+  const std::int64_t keys = rank == key_rank ? layout.tokens(key_rank) : (seen + queries - 1) / queries;
   // Q, K, V in; the float32 accumulator and lse in and out.
   const double bytes = static_cast<double>(q_bytes(rank) + kv_bytes(key_rank) + 8 * (q_elements(rank) + rows(rank)));
   return {.kind = OpKind::attention,
@@ -71,8 +75,8 @@ OpWork RingPlan::forward_work(int rank, int key_rank) const {
           .bytes = bytes,
           .exps = scores,
           .batch = problem.batch,
-          .sequence = layout.tokens(rank),
-          .keys = layout.tokens(key_rank),
+          .sequence = queries,
+          .keys = keys,
           .heads = problem.heads,
           .kv_heads = problem.kv_heads,
           .head_dim = problem.head_dim,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <utility>
 
 #include "datasets/user_error.h"
 #include "impls/substrate/random.h"
@@ -25,7 +26,7 @@ std::int64_t element(std::int64_t tokens, int heads, int d, int b, std::int64_t 
 
 }  // namespace
 
-SequenceData::SequenceData(const RingPlan& plan) : plan_(plan) {
+SequenceData::SequenceData(RingPlan plan) : plan_(std::move(plan)) {
   const auto cut = [&](ShardedTensor& tensor, auto bytes_of) {
     std::int64_t total = 0;
     for (int r = 0; r < plan_.problem.ranks; ++r) {

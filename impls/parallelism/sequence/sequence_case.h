@@ -22,7 +22,7 @@ struct ShardedTensor {
 
 class SequenceData {
  public:
-  explicit SequenceData(const RingPlan& plan);
+  explicit SequenceData(RingPlan plan);
 
   // Q, K, V and dO from N(0, 1), rounded to the dtype.
   void draw(std::uint64_t seed);

@@ -145,9 +145,11 @@ template <class Body>
 class [[nodiscard]] Computation {
  public:
   Computation(Rank& rank, Engine engine, const OpWork& work, Body body)
-      : rank_(&rank), work_(work.kind), engine_(engine), body_(std::move(body)) {
-    time_ = rank.fabric_->begin_work(rank, engine, work);
-  }
+      : rank_(&rank),
+        work_(work.kind),
+        engine_(engine),
+        time_(rank.fabric_->begin_work(rank, engine, work)),
+        body_(std::move(body)) {}
   Computation(const Computation&) = delete;
   Computation& operator=(const Computation&) = delete;
 
@@ -165,7 +167,7 @@ class [[nodiscard]] Computation {
   Rank* rank_;
   OpKind work_;
   Engine engine_;
-  Picoseconds time_ = 0;
+  Picoseconds time_;
   Body body_;
 };
 

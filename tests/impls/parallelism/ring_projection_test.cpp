@@ -14,7 +14,8 @@ namespace {
 using harness::claims::move_constants;
 using harness::claims::Reach;
 
-harness::Reply project(const char* dtype, std::int64_t ranks, const char* cluster = "dgx-a100") {
+harness::Reply project(const char* dtype, std::int64_t ranks, const char* cluster = "dgx-a100",
+                       const char* layout = "contiguous") {
   harness::Job job{.kind = harness::JobKind::time,
                    .technique = "parallelism/sequence/ring-attention",
                    .backend = "cpu",
@@ -27,6 +28,7 @@ harness::Reply project(const char* dtype, std::int64_t ranks, const char* cluste
   job.params.set("ranks", ranks);
   job.params.set("dtype", std::string(dtype));
   job.params.set("cluster", std::string(cluster));
+  job.params.set("layout", std::string(layout));
   return harness::run_job(job);
 }
 
@@ -56,6 +58,12 @@ TEST(RingProjectionInterval, FollowsTheAttentionModelWhereComputeHidesTheRing) {
   const double slower = std::hypot(1 / (1 - gemm) - 1, 1 / (1 - attention) - 1);
   EXPECT_GT(*step.high / step.value - 1, 0.3 * slower);
   EXPECT_LT(*step.high / step.value - 1, 1.05 * slower);
+}
+
+TEST(RingProjection, ZigzagIsNearlyTwiceAsFastWhereComputeHidesTheRing) {
+  const double contiguous = metric(project("bf16", 8), "step_time").value;
+  const double zigzag = metric(project("bf16", 8, "dgx-a100", "zigzag"), "step_time").value;
+  EXPECT_NEAR(contiguous / zigzag, 15.0 / 8, 0.1);  // (2P - 1) / P
 }
 
 TEST(RingProjectionDomain, IsToldWithTheRow) {
