@@ -15,7 +15,6 @@ namespace assay::parallelism {
 namespace {
 
 using substrate::ClusterFabric;
-using substrate::Direction;
 using substrate::DType;
 using substrate::Rank;
 using substrate::RunReport;
