@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 
@@ -203,6 +204,7 @@ void run(const RunArguments& given, Context& context) {
     fmt::print("{}\n", run_as_json(store, record, {}));
   else
     fmt::print("{}", run_as_text(store, record, context, {}));
+  std::fflush(stdout);  // the table stands before the notes, also where both streams go to one file
   for (const std::string& warning : summary.warnings) fmt::print(stderr, "note: {}\n", warning);
   if (options.resume && summary.jobs == 0 && !summary.interrupted)
     fmt::print(stderr, "nothing to resume: run {} is complete\n", summary.run_id.substr(0, 8));

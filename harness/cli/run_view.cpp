@@ -104,6 +104,16 @@ std::string spread_text(const std::vector<double>& values, const std::string& un
   return text;
 }
 
+// What the residuals of the model's constants leave open about a projected value.
+std::string interval_text(const Row& row, const std::string& metric) {
+  for (const LaunchRecord& launch : row.launches)
+    for (const Metric& held : launch.metrics)
+      if (held.name == metric && held.low && held.high)
+        return fmt::format("{} to {}", datasets::format_si(*held.low, held.unit),
+                           datasets::format_si(*held.high, held.unit));
+  return "";
+}
+
 std::string percent(const std::optional<double>& share) { return share ? fmt::format("{:.0f}%", 100 * *share) : ""; }
 
 struct Column {
@@ -135,6 +145,8 @@ std::vector<Column> columns_for(const std::vector<const Row*>& group) {
                        const LaunchRecord* bad = row.unfinished();
                        return bad == nullptr ? std::string("not run") : std::string(to_string(bad->status));
                      }});
+  if (any("step_time"))
+    columns.push_back({"interval", true, [](const Row& row) { return interval_text(row, "step_time"); }});
   metric_column("rate", "flops_rate", "FLOP/s");
   share_column("roof", "roof_share");
   share_column("matrix", "second_roof_share");
