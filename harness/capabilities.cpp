@@ -55,12 +55,10 @@ int read_error(const char* path) {
   return 0;
 }
 
+// Once loaded a library stays: what its constructors allocated would otherwise be lost.
 bool loads(std::initializer_list<const char*> names) {
-  return std::any_of(names.begin(), names.end(), [](const char* name) {
-    void* library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
-    if (library != nullptr) dlclose(library);
-    return library != nullptr;
-  });
+  return std::any_of(names.begin(), names.end(),
+                     [](const char* name) { return dlopen(name, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE) != nullptr; });
 }
 
 std::string on_path(const std::string& program) {
