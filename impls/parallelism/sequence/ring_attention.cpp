@@ -13,11 +13,11 @@
 #include "impls/parallelism/sequence/ring_attention.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <optional>
 
+#include "impls/parallelism/sequence/layer_case.h"
 #include "impls/parallelism/sequence/ring_attention_case.h"
 #include "impls/parallelism/sequence/ring_attention_claims.h"
 #include "impls/parallelism/sequence/sequence_case.h"
@@ -36,30 +36,7 @@ using substrate::Transfer;
 namespace {
 constexpr Tag kKeysValues{.value = 1, .name = "kv"};
 constexpr Tag kGradients{.value = 2, .name = "dkv"};
-
-substrate::OpDtype matrix_dtype(substrate::DType dtype) {
-  return dtype == substrate::DType::bf16 ? substrate::OpDtype::bf16 : substrate::OpDtype::fp32;
-}
 }  // namespace
-
-BlockShape SequenceProblem::block() const {
-  return {.batch = batch,
-          .heads = heads,
-          .kv_heads = kv_heads,
-          .head_dim = head_dim,
-          .causal = causal,
-          .dtype = dtype,
-          .scale = 1 / std::sqrt(static_cast<float>(head_dim))};
-}
-
-double SequenceProblem::flops() const {
-  const auto l = static_cast<double>(length);
-  const double pairs = causal ? l * (l + 1) / 2 : l * l;
-  return (backward ? 14 : 4) * pairs * heads * head_dim * batch;
-}
-
-RingPlan::RingPlan(const SequenceProblem& layer)
-    : problem(layer), layout(layer.layout, layer.length, layer.ranks), hops(layer.ranks), block(layer.block()) {}
 
 OpWork RingPlan::forward_work(int rank, int key_rank) const {
   const std::int64_t seen = pairs(rank, key_rank);
@@ -70,7 +47,7 @@ OpWork RingPlan::forward_work(int rank, int key_rank) const {
   // Q, K, V in; the float32 accumulator and lse in and out.
   const double bytes = static_cast<double>(q_bytes(rank) + kv_bytes(key_rank) + 8 * (q_elements(rank) + rows(rank)));
   return {.kind = OpKind::attention,
-          .dtype = matrix_dtype(problem.dtype),
+          .dtype = matrix_dtype(),
           .flops = 4 * scores * problem.head_dim,
           .bytes = bytes,
           .exps = scores,
@@ -91,13 +68,6 @@ OpWork RingPlan::backward_work(int rank, int key_rank) const {
   work.bytes = static_cast<double>(2 * q_bytes(rank) + kv_bytes(key_rank) + 8 * rows(rank) + 8 * q_elements(rank) +
                                    gradient_bytes(key_rank));
   return work;
-}
-
-OpWork RingPlan::pointwise_work(std::int64_t elements, double bytes_each) const {
-  return {.kind = OpKind::pointwise,
-          .dtype = substrate::OpDtype::fp32,
-          .flops = 2 * static_cast<double>(elements),
-          .bytes = bytes_each * static_cast<double>(elements)};
 }
 
 Task<> ring_attention_forward(Rank& rank, const RingPlan& plan, RingShard& shard) {
@@ -196,7 +166,7 @@ Task<> ring_attention_backward(Rank& rank, const RingPlan& plan, RingShard& shar
   shard.d_kv = arriving ? co_await *arriving : std::move(sum);
 }
 
-Task<> ring_attention_layer(Rank& rank, const RingPlan& plan, RingMemory memory) {
+Task<> ring_attention_layer(Rank& rank, const RingPlan& plan, SequenceMemory memory) {
   const int me = rank.id();
   RingShard shard;
   if (rank.real()) shard.positions = plan.layout.positions(me);
@@ -221,8 +191,8 @@ const harness::Registration registration({
     .paper = "arXiv 2310.01889",
     .summary = "K and V blocks travel a ring of ranks while each is worked on; exact, forward and backward",
     .implementations =
-        {{.fabrics = {"threads"}, .axes = sequence_axes(), .run = run_ring_on_threads, .source_file = __FILE__},
-         {.fabrics = {"cluster"}, .axes = ring_cluster_axes(), .run = run_ring_on_cluster, .source_file = __FILE__}},
+        {{.fabrics = {"threads"}, .axes = sequence_axes(), .run = measure_ring, .source_file = __FILE__},
+         {.fabrics = {"cluster"}, .axes = sequence_cluster_axes(), .run = project_ring, .source_file = __FILE__}},
     .project = project_ring_attention,
 });
 }  // namespace

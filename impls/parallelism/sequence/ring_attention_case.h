@@ -1,14 +1,10 @@
 #pragma once
-// Ring attention as cases: measured on `threads` against the oracle, projected on `cluster`.
-#include <vector>
-
-#include "harness/registry.h"
+// Ring attention as cases: measured against the oracle on fabrics with real data, projected on `cluster`.
 #include "harness/state.h"
 
 namespace assay::parallelism {
 
-void run_ring_on_threads(harness::State& state);
-void run_ring_on_cluster(harness::State& state);
-std::vector<harness::Axis> ring_cluster_axes();  // those of a sharded layer, and the cluster
+void measure_ring(harness::State& state);
+void project_ring(harness::State& state);
 
 }  // namespace assay::parallelism

@@ -26,7 +26,7 @@ std::int64_t element(std::int64_t tokens, int heads, int d, int b, std::int64_t 
 
 }  // namespace
 
-SequenceData::SequenceData(RingPlan plan) : plan_(std::move(plan)) {
+SequenceData::SequenceData(SequencePlan plan) : plan_(std::move(plan)) {
   const auto cut = [&](ShardedTensor& tensor, auto bytes_of) {
     std::int64_t total = 0;
     for (int r = 0; r < plan_.problem.ranks; ++r) {
@@ -61,8 +61,8 @@ void SequenceData::draw(std::uint64_t seed) {
   if (plan_.problem.backward) fill(d_out_, [&](int r) { return plan_.q_elements(r); });
 }
 
-RingMemory SequenceData::memory(int rank) {
-  RingMemory memory{.q = q_.part(rank), .kv = kv_.part(rank), .o = o_.part(rank), .lse = lse_.part(rank)};
+SequenceMemory SequenceData::memory(int rank) {
+  SequenceMemory memory{.q = q_.part(rank), .kv = kv_.part(rank), .o = o_.part(rank), .lse = lse_.part(rank)};
   if (plan_.problem.backward) {
     memory.d_out = d_out_.part(rank);
     memory.dq = dq_.part(rank);

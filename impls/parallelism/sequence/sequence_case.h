@@ -7,8 +7,8 @@
 
 #include "harness/registry.h"
 #include "harness/state.h"
-#include "impls/parallelism/sequence/ring_attention.h"
 #include "impls/parallelism/sequence/sequence_check.h"
+#include "impls/parallelism/sequence/sequence_plan.h"
 
 namespace assay::parallelism {
 
@@ -22,11 +22,11 @@ struct ShardedTensor {
 
 class SequenceData {
  public:
-  explicit SequenceData(RingPlan plan);
+  explicit SequenceData(SequencePlan plan);
 
   // Q, K, V and dO from N(0, 1), rounded to the dtype.
   void draw(std::uint64_t seed);
-  RingMemory memory(int rank);
+  SequenceMemory memory(int rank);
   std::vector<harness::Output> outputs();
 
   // Against the oracle of the inputs last drawn, which is kept until the next draw: every element where that costs at
@@ -39,7 +39,7 @@ class SequenceData {
   std::vector<double> gather(const ShardedTensor& tensor, bool wide, int heads, int width, bool second) const;
   double at(const ShardedTensor& tensor, bool wide, int rank, std::int64_t index) const;
 
-  RingPlan plan_;
+  SequencePlan plan_;
   ShardedTensor q_, kv_, o_, lse_, d_out_, dq_, d_kv_;
   mutable std::shared_ptr<const SequenceReference> reference_;
 };

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "harness/case_state.h"
+#include "impls/parallelism/sequence/ring_attention.h"
 #include "impls/parallelism/sequence/sequence_case.h"
 #include "impls/substrate/fabric/threads.h"
 #include "impls/substrate/random.h"

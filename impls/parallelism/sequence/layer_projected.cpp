@@ -1,0 +1,156 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "harness/claims/residuals.h"
+#include "impls/parallelism/sequence/layer_case.h"
+#include "impls/parallelism/sequence/sequence_case.h"
+#include "impls/substrate/cluster/cluster.h"
+#include "impls/substrate/models/operator_time.h"
+
+namespace assay::parallelism {
+
+namespace {
+
+using results_db::Provenance;
+using substrate::Rank;
+using substrate::RunReport;
+constexpr int kTimelineRanks = 16;  // the store and the eye take only so many lanes
+
+using harness::claims::move_constants;
+using harness::claims::Reach;
+using substrate::OpKind;
+using substrate::OpWork;
+
+// A class of operators has one held-out residual.
+std::string operator_class(const OpWork& work) {
+  return work.kind == OpKind::attention_backward ? "attention" : std::string(to_string(work.kind));
+}
+
+// Fastest and slowest an operator may be by the residuals of the constants it uses.
+std::pair<double, double> operator_interval(const datasets::Device& device, const OpWork& work) {
+  Reach reach(substrate::operator_seconds(device, work));
+  move_constants(device, [&](const std::string& key, const datasets::Device& moved) {
+    reach.add(key, substrate::operator_seconds(moved, work));
+  });
+  return {reach.low(), reach.high()};
+}
+
+// One program on one cluster.
+class Projected {
+ public:
+  Projected(LayerProgram program, int ranks, datasets::Device device)
+      : program_(std::move(program)), ranks_(ranks), device_(std::move(device)) {}
+
+  RunReport run(const datasets::Cluster& cluster, const substrate::OperatorModel& model,
+                const substrate::TimelineOptions& timeline) const {
+    substrate::ClusterFabric fabric({.cluster = cluster,
+                                     .operator_seconds = model,
+                                     .memory_bandwidth = device_.at("memory_bandwidth"),
+                                     .ranks = ranks_});
+    return fabric.run([&](Rank& rank) { return program_(rank, {}); }, timeline);
+  }
+
+  // Keeps which operators the program uses.
+  RunReport run_nominal(const datasets::Cluster& cluster, const substrate::TimelineOptions& timeline) {
+    return run(
+        cluster,
+        [&](const OpWork& work) {
+          if (std::ranges::find(used_, work) == used_.end()) used_.push_back(work);
+          return substrate::operator_seconds(device_, work);
+        },
+        timeline);
+  }
+
+  // "inside" where every operator is what the constants were fitted on, else which are not.
+  std::string domain() const {
+    std::set<std::string> outside;
+    for (const OpWork& work : used_)
+      if (!calibrated_for(device_, work))
+        outside.insert(fmt::format("{} {}", operator_class(work), to_string(work.dtype)));
+    return outside.empty() ? "inside" : fmt::format("outside: {}", fmt::join(outside, ", "));
+  }
+
+  // The step with the operators of one class, then the links, at either end of their residual, all else nominal. The
+  // constants of the links were fitted together and move together.
+  Reach step_interval(const datasets::Cluster& cluster, double nominal) const {
+    Reach reach(nominal);
+    const auto seconds = [&](const datasets::Cluster& links, const substrate::OperatorModel& model) {
+      return substrate::to_seconds(run(links, model, {}).makespan());
+    };
+    std::set<std::string> classes;
+    for (const OpWork& work : used_) classes.insert(operator_class(work));
+    for (const std::string& moved : classes)
+      for (const bool slow : {false, true})
+        reach.add(moved, seconds(cluster, [&](const OpWork& work) {
+                    if (operator_class(work) != moved) return substrate::operator_seconds(device_, work);
+                    const auto [least, most] = operator_interval(device_, work);
+                    return slow ? most : least;
+                  }));
+    for (const double side : {-1.0, 1.0}) {
+      datasets::Cluster links = cluster;
+      for (auto& [key, constant] : links.constants)
+        constant.value *= std::max(0.0, 1 + (key.ends_with("latency") ? side : -side) * constant.p90_error);
+      datasets::apply_constants(links);
+      const auto nominal_model = [&](const OpWork& work) { return substrate::operator_seconds(device_, work); };
+      if (ranks_ > 1) reach.add("links", seconds(links, nominal_model));
+    }
+    return reach;
+  }
+
+ private:
+  LayerProgram program_;
+  int ranks_;
+  datasets::Device device_;
+  std::vector<OpWork> used_;
+};
+
+}  // namespace
+
+void project_layer(harness::State& state, const LayerScheme& scheme) {
+  const SequenceProblem& problem = scheme.problem;
+  const std::string root = datasets::data_root();
+  const datasets::Cluster cluster = datasets::load_cluster(state.text("cluster"), root);
+  const datasets::Device device = datasets::load_device(cluster.device, root);
+  state.descriptor("cluster:" + cluster.id, cluster.hash);
+  state.descriptor("device:" + device.id, device.hash);
+  if (!device.calibration.empty()) state.descriptor("carried:" + device.id, device.calibration);
+
+  Projected projected_run(scheme.program(problem), problem.ranks, device);
+  const RunReport run = projected_run.run_nominal(cluster, {.ranks = kTimelineRanks, .per_rank = 512});
+  state.descriptor("domain:calibrated", projected_run.domain());
+
+  const auto& critical = run.ranks[static_cast<std::size_t>(run.critical_rank())];
+  const double step = substrate::to_seconds(run.makespan());
+  const double on_wire = substrate::to_seconds(critical.exposed_transfer);
+  const double late = substrate::to_seconds(critical.exposed - critical.exposed_transfer);
+  const Reach reach = state.gating() ? Reach(step) : projected_run.step_interval(cluster, step);
+  state.report({"step_time", step, "s", Provenance::projected, reach.low(), reach.high()});
+  // Rates follow from the step.
+  const auto rate = [&](const char* name, double work, const char* unit) {
+    state.report({name, work / step, unit, Provenance::projected, work / reach.high(), work / reach.low()});
+  };
+  rate("device_flops", problem.flops() / problem.ranks, "FLOP/s");
+  rate("throughput", static_cast<double>(problem.length) * problem.batch, "token/s");
+  state.report(
+      {"exposed_comm_fraction", substrate::to_seconds(critical.exposed) / step, "1", Provenance::projected, {}, {}});
+  report_counts(state, run);
+  state.breakdown({"compute", "time", substrate::to_seconds(critical.busy[0]), Provenance::projected});
+  state.breakdown({"exposed_comm", "time", on_wire, Provenance::projected});
+  state.breakdown({"late_peer", "time", late, Provenance::projected});
+  for (const substrate::Interval& each : run.intervals)
+    state.interval({fmt::format("rank {} / {}", each.rank, to_string(each.lane)), each.name, each.start, each.end});
+}
+
+std::vector<harness::Axis> sequence_cluster_axes() {
+  std::vector<harness::Axis> axes = sequence_axes();
+  axes.push_back(
+      {.name = "cluster", .defaults = {harness::Value(std::string("dgx-a100"))}, .help = "cluster descriptor"});
+  return axes;
+}
+
+}  // namespace assay::parallelism
