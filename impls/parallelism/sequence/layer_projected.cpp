@@ -10,6 +10,8 @@
 #include "impls/parallelism/sequence/layer_case.h"
 #include "impls/parallelism/sequence/sequence_case.h"
 #include "impls/substrate/cluster/cluster.h"
+#include "impls/substrate/cpu_features.h"
+#include "impls/substrate/fork_join.h"
 #include "impls/substrate/models/operator_time.h"
 
 namespace assay::parallelism {
@@ -78,27 +80,41 @@ class Projected {
   // The step with the operators of one class, then the links, at either end of their residual, all else nominal. The
   // constants of the links were fitted together and move together.
   Reach step_interval(const datasets::Cluster& cluster, double nominal) const {
-    Reach reach(nominal);
-    const auto seconds = [&](const datasets::Cluster& links, const substrate::OperatorModel& model) {
-      return substrate::to_seconds(run(links, model, {}).makespan());
+    struct Moved {
+      std::string cause;
+      datasets::Cluster links;
+      substrate::OperatorModel model;
+      double seconds = 0;
     };
+    std::vector<Moved> runs;
     std::set<std::string> classes;
     for (const OpWork& work : used_) classes.insert(operator_class(work));
     for (const std::string& moved : classes)
       for (const bool slow : {false, true})
-        reach.add(moved, seconds(cluster, [&](const OpWork& work) {
-                    if (operator_class(work) != moved) return substrate::operator_seconds(device_, work);
-                    const auto [least, most] = operator_interval(device_, work);
-                    return slow ? most : least;
-                  }));
+        runs.push_back({.cause = moved, .links = cluster, .model = [this, moved, slow](const OpWork& work) {
+                          if (operator_class(work) != moved) return substrate::operator_seconds(device_, work);
+                          const auto [least, most] = operator_interval(device_, work);
+                          return slow ? most : least;
+                        }});
     for (const double side : {-1.0, 1.0}) {
+      if (ranks_ == 1) continue;
       datasets::Cluster links = cluster;
       for (auto& [key, constant] : links.constants)
         constant.value *= std::max(0.0, 1 + (key.ends_with("latency") ? side : -side) * constant.p90_error);
       datasets::apply_constants(links);
-      const auto nominal_model = [&](const OpWork& work) { return substrate::operator_seconds(device_, work); };
-      if (ranks_ > 1) reach.add("links", seconds(links, nominal_model));
+      runs.push_back({.cause = "links", .links = links, .model = [this](const OpWork& work) {
+                        return substrate::operator_seconds(device_, work);
+                      }});
     }
+    // Virtual times do not depend on who else runs, so the runs share the processors.
+    substrate::ForkJoin pool(
+        static_cast<int>(std::clamp<std::size_t>(substrate::allowed_cpus().size(), 1, runs.size())));
+    pool.run(static_cast<std::int64_t>(runs.size()), [&](std::int64_t index, int) {
+      Moved& each = runs[static_cast<std::size_t>(index)];
+      each.seconds = substrate::to_seconds(run(each.links, each.model, {}).makespan());
+    });
+    Reach reach(nominal);
+    for (const Moved& each : runs) reach.add(each.cause, each.seconds);
     return reach;
   }
 

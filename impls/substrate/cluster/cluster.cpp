@@ -7,6 +7,7 @@
 #include <bit>
 #include <deque>
 
+#include "impls/substrate/cluster/channels.h"
 #include "impls/substrate/cluster/event_queue.h"
 #include "impls/substrate/cluster/network.h"
 #include "impls/substrate/fabric/rank.h"
@@ -18,23 +19,29 @@ namespace {
 
 enum class OpState : std::uint8_t { free, posted, moving, done, abandoned };
 
-struct Op {
-  Half half;
-  int rank = 0;
-  OpState state = OpState::free;
-  bool waited_for = false;
+// A half as the simulation keeps it: one cache line, of which every message touches two.
+struct alignas(64) Op {
+  std::int64_t bytes = 0;
+  const char* name = nullptr;  // of the tag
+  std::source_location where;
+  int rank = 0, peer = 0;
   OpId partner = kNoOp;
   OpId next = kNoOp;  // in its channel
   Span span;
-};
+  std::uint16_t tag = 0;
+  OpState state = OpState::free;
+  bool waited_for = false;
+  bool is_send = false;
 
-// Halves of one ordered pair that have not met their partners: all sends or all receives.
-struct Channel {
-  int to = 0;
-  OpId head = kNoOp, tail = kNoOp;
+  Half half() const {
+    return {.peer = peer, .is_send = is_send, .tag = {.value = tag, .name = name}, .bytes = bytes, .where = where};
+  }
+  int sender() const { return is_send ? rank : peer; }
+  int receiver() const { return is_send ? peer : rank; }
 };
+static_assert(sizeof(Op) == 64);
 
-struct Seat {
+struct alignas(64) Seat {
   Seat(Fabric& fabric, int id) : rank(fabric, id) {}
   Rank rank;
   std::optional<Task<>> task;
@@ -44,7 +51,6 @@ struct Seat {
   Picoseconds ready = 0;               // when the complete ones arrive
   bool blocked = false, finished = false;
   std::array<Picoseconds, kEngines> engine_free{};
-  std::vector<Channel> channels;  // messages this rank sends, sorted by receiver
 };
 
 // Programs repeat few distinct operators very often.
@@ -66,10 +72,13 @@ constexpr std::size_t kNamedInDeadlock = 16;
 }  // namespace
 
 struct ClusterFabric::Simulation {
-  Simulation(Network links, int size) : network(std::move(links)) { flow_send.reserve(static_cast<std::size_t>(size)); }
+  Simulation(Network links, int size) : network(std::move(links)), channel(size) {
+    flow_send.reserve(static_cast<std::size_t>(size));
+  }
 
   EventQueue queue;
   Network network;
+  Channels channel;
   std::deque<Seat> seats;
   std::vector<Seat*> at;  // the same, by rank
   std::vector<Op> ops;
@@ -78,14 +87,6 @@ struct ClusterFabric::Simulation {
   std::array<CachedCost, kCachedCosts> costs;
   std::uint64_t events = 0;
   bool closing = false;
-
-  Channel& channel(int from, int to) {
-    auto& all = at[static_cast<std::size_t>(from)]->channels;
-    const auto found =
-        std::lower_bound(all.begin(), all.end(), to, [](const Channel& each, int wanted) { return each.to < wanted; });
-    if (found != all.end() && found->to == to) return *found;
-    return *all.insert(found, {.to = to});
-  }
 
   OpId take_op() {
     if (free_ops.empty()) {
@@ -149,16 +150,16 @@ struct ClusterFabric::Simulation {
     };
     if (const auto* far = queue.ahead(8); far != nullptr) {
       if (far->is_flow()) {
-        touch(&ops[flow_send[far->payload]], 2);
+        touch(&ops[flow_send[far->payload]], 1);
       } else {
         touch(at[far->payload], static_cast<int>(sizeof(Seat) / 64));
       }
     }
     if (const auto* near = queue.ahead(4); near != nullptr && !near->is_flow()) {
       const Seat& seat = *at[near->payload];
-      if (seat.continuation) touch(seat.continuation.address(), 14);
+      if (seat.continuation) touch(seat.continuation.address(), 10);
       const auto& log = seat.rank.messages().entries();
-      touch(log.data(), static_cast<int>(std::min<std::size_t>(4, log.size())));
+      touch(log.data(), static_cast<int>(std::min<std::size_t>(6, log.size())));
       const auto& held = seat.rank.memory().entries();
       touch(held.data(), static_cast<int>(std::min<std::size_t>(12, held.size())));
     }
@@ -189,7 +190,8 @@ struct ClusterFabric::Simulation {
       ++stuck;
       if (++named > kNamedInDeadlock) continue;
       for (const OpId op : {seat.first, seat.second})
-        if (op != kNoOp && ops[op].state != OpState::done) text += "\n  " + describe_wait(seat.rank.id(), ops[op].half);
+        if (op != kNoOp && ops[op].state != OpState::done)
+          text += "\n  " + describe_wait(seat.rank.id(), ops[op].half());
     }
     if (stuck == 0) return;
     if (stuck > kNamedInDeadlock) text += fmt::format("\n  and {} more ranks", stuck - kNamedInDeadlock);
@@ -249,15 +251,21 @@ OpId ClusterFabric::post(Rank& rank, const Half& half) {
   const int from = half.is_send ? rank.id() : half.peer;
   const int to = half.is_send ? half.peer : rank.id();
   Channel& channel = s.channel(from, to);
-  const bool meets = channel.head != kNoOp && s.ops[channel.head].half.is_send != half.is_send;
+  const bool meets = channel.head != kNoOp && s.ops[channel.head].is_send != half.is_send;
   if (meets) {
-    const Half& other = s.ops[channel.head].half;
-    check_match(from, half.is_send ? half : other, to, half.is_send ? other : half);
+    const Op& other = s.ops[channel.head];
+    if (other.tag != half.tag.value || other.bytes != half.bytes)
+      check_match(from, half.is_send ? half : other.half(), to, half.is_send ? other.half() : half);
   }
   const OpId id = s.take_op();
   Op& op = s.ops[id];
-  op.half = half;
+  op.bytes = half.bytes;
+  op.name = half.tag.name;
+  op.where = half.where;
   op.rank = rank.id();
+  op.peer = half.peer;
+  op.tag = half.tag.value;
+  op.is_send = half.is_send;
   op.state = OpState::posted;
   op.waited_for = false;
   op.next = kNoOp;
@@ -314,7 +322,7 @@ Span ClusterFabric::retire(Rank&, OpId op) {
   return span;
 }
 
-void ClusterFabric::abandon(Rank& rank, OpId id) noexcept {
+void ClusterFabric::abandon(Rank&, OpId id) noexcept {
   Simulation& s = *simulation_;
   if (s.closing) return;
   Op& op = s.ops[id];
@@ -324,8 +332,7 @@ void ClusterFabric::abandon(Rank& rank, OpId id) noexcept {
     return;
   }
   if (op.state == OpState::posted) {
-    Channel& channel =
-        s.channel(op.half.is_send ? rank.id() : op.half.peer, op.half.is_send ? op.half.peer : rank.id());
+    Channel& channel = s.channel(op.sender(), op.receiver());
     OpId previous = kNoOp;
     for (OpId each = channel.head; each != id; each = s.ops[each].next) previous = each;
     (previous == kNoOp ? channel.head : s.ops[previous].next) = op.next;

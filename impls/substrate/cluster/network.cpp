@@ -81,7 +81,7 @@ std::uint32_t Network::start(int from, int to, double bytes, Picoseconds now) {
   flow.updated = now;
   for (const std::uint32_t link : flow.links) {
     if (&link == &flow.links[1] && flow.links[0] == flow.links[1]) break;
-    links_[link].flows.push_back(id);
+    links_[link].flows.add(id);
     touch(link);
   }
   return id;
@@ -92,9 +92,9 @@ void Network::end(std::uint32_t id) {
   ++flow.version;
   for (const std::uint32_t link : flow.links) {
     auto& flows = links_[link].flows;
-    const auto found = std::find(flows.begin(), flows.end(), id);
-    if (found == flows.end()) continue;  // a loop has one link
-    flows.erase(found);
+    const std::uint32_t before = flows.size();
+    flows.remove(id);
+    if (flows.size() == before) continue;  // a loop has one link
     if (!flows.empty()) touch(link);
   }
   free_.push_back(id);
@@ -152,7 +152,7 @@ void Network::share(Picoseconds now) {
   }
   for (const std::uint32_t id : component_links_) {
     links_[id].left = links_[id].capacity;
-    links_[id].open = static_cast<std::uint32_t>(links_[id].flows.size());
+    links_[id].open = links_[id].flows.size();
   }
   for (const std::uint32_t id : component_flows_) flows_[id].fresh = 0;
   std::size_t fixed = 0;

@@ -6,7 +6,9 @@
 // Inside a node every device has its own port of full rate to a non-blocking switch, one link per direction. Between
 // nodes a device sends and receives through the NIC it has affinity to (device d of D: NIC d * nics / D), which devices
 // may share; the fabric between NICs is non-blocking.
+#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "datasets/machine.h"
@@ -39,7 +41,7 @@ class Network {
   double rate(std::uint32_t flow) const { return flows_[flow].rate; }
 
  private:
-  struct Flow {
+  struct alignas(64) Flow {
     std::uint32_t links[2] = {0, 0};
     std::uint32_t version = 0;
     std::uint32_t mark = 0;
@@ -48,14 +50,47 @@ class Network {
     double fresh = 0;      // rate being solved
     Picoseconds updated = 0, end = 0;
   };
-  struct Link {
+  // Flows on one link, in order of their start. A link seldom carries more than a few: these lie in the link itself.
+  class FlowList {
+   public:
+    bool empty() const { return count_ == 0; }
+    std::uint32_t size() const { return count_; }
+    const std::uint32_t* begin() const { return many_ ? many_->data() : few_; }
+    const std::uint32_t* end() const { return begin() + count_; }
+    void add(std::uint32_t flow) {
+      if (count_ == kFew && !many_) many_ = std::make_unique<std::vector<std::uint32_t>>(few_, few_ + kFew);
+      if (many_) {
+        many_->push_back(flow);
+      } else {
+        few_[count_] = flow;
+      }
+      ++count_;
+    }
+    void remove(std::uint32_t flow) {
+      std::uint32_t* first = many_ ? many_->data() : few_;
+      std::uint32_t* last = first + count_;
+      std::uint32_t* found = std::find(first, last, flow);
+      if (found == last) return;
+      std::copy(found + 1, last, found);
+      --count_;
+      if (many_) many_->pop_back();
+    }
+
+   private:
+    static constexpr std::uint32_t kFew = 5;
+    std::unique_ptr<std::vector<std::uint32_t>> many_;  // all of them, once there were more than kFew
+    std::uint32_t count_ = 0;
+    std::uint32_t few_[kFew] = {};
+  };
+  struct alignas(64) Link {
     double capacity = 0;
     double left = 0;  // while solving
     std::uint32_t open = 0;
     std::uint32_t mark = 0;
+    FlowList flows;
     bool dirty = false;
-    std::vector<std::uint32_t> flows;
   };
+  static_assert(sizeof(Link) == 64);
 
   void touch(std::uint32_t link);
   void resolve(Picoseconds now);

@@ -16,7 +16,7 @@ enum class Memory : std::uint8_t { state, input, activation, output, communicati
 inline constexpr std::size_t kMemoryCategories = 6;
 std::string_view to_string(Memory category);
 
-struct LedgerEntry {
+struct alignas(64) LedgerEntry {
   const char* name = "";
   Memory category = Memory::workspace;
   std::int64_t live = 0;     // bytes held now

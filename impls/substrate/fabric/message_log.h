@@ -1,6 +1,6 @@
 #pragma once
 // What one rank sent and received, aggregated per (peer, kind): payload bytes and messages as counted at the Rank API,
-// and when they were under way.
+// and how long they were under way.
 #include <cstdint>
 #include <vector>
 
@@ -16,30 +16,27 @@ struct Tag {
 
 enum class Direction : std::uint8_t { sent, received };
 
-struct MessageLogEntry {
-  int peer = 0;
+struct alignas(64) MessageLogEntry {
   Tag tag;
+  int peer = 0;
   Direction direction = Direction::sent;
   std::int64_t messages = 0;
   std::int64_t bytes = 0;
-  Picoseconds first_issue = 0;  // when the first was posted
-  Picoseconds last_end = 0;     // when the last was delivered
-  Picoseconds in_flight = 0;    // sum over messages, from both halves posted to delivered
-  Picoseconds exposed = 0;      // time the rank stood waiting for these messages ...
-  Picoseconds exposed_transfer =
-      0;  // ... of which both halves were posted, so the wire and not a late peer was at fault
+  Picoseconds in_flight = 0;         // sum over messages, from both halves posted to delivered
+  Picoseconds exposed = 0;           // time the rank stood waiting for these messages ...
+  Picoseconds exposed_transfer = 0;  // ... of which both halves were posted: the wire and not a late peer was at fault
 };
 
 class MessageLog {
  public:
   // The entry of one (peer, kind, direction), made on first use; the index stays valid.
-  std::uint32_t entry(int peer, Tag tag, Direction direction, Picoseconds now) {
+  std::uint32_t entry(int peer, Tag tag, Direction direction) {
     const std::uint64_t key = (static_cast<std::uint64_t>(peer) << 17) | (static_cast<std::uint64_t>(tag.value) << 1) |
                               static_cast<std::uint64_t>(direction);
     for (std::uint32_t i = 0; i < keys_.size(); ++i)
       if (keys_[i] == key) return i;
     keys_.push_back(key);
-    entries_.push_back({.peer = peer, .tag = tag, .direction = direction, .first_issue = now});
+    entries_.push_back({.tag = tag, .peer = peer, .direction = direction});
     return static_cast<std::uint32_t>(entries_.size() - 1);
   }
   MessageLogEntry& operator[](std::uint32_t index) { return entries_[index]; }

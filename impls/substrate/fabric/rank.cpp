@@ -139,7 +139,6 @@ void PendingMessage::complete() {
     const Span span = rank.fabric_->retire(rank, op);
     MessageLogEntry& log = report.messages[entry];
     log.in_flight += span.end - span.start;
-    log.last_end = std::max(log.last_end, span.end);
     rank.record(lane, log.tag.name, span.start, span.end);
     if (span.end >= last.end) {
       last = span;
@@ -234,7 +233,7 @@ void Rank::post_send(PendingMessage& pending, const Buffer& out, int peer, Tag t
                   .data = out.storage_ ? out.storage_->data : nullptr,
                   .where = where};
   pending.send_ = fabric_->post(*this, half);
-  pending.sent_entry_ = report_.messages.entry(peer, tag, Direction::sent, now());
+  pending.sent_entry_ = report_.messages.entry(peer, tag, Direction::sent);
   MessageLogEntry& log = report_.messages[pending.sent_entry_];
   ++log.messages;
   log.bytes += out.bytes();
@@ -255,7 +254,7 @@ void Rank::post_receive(PendingMessage& pending, int peer, std::int64_t bytes, c
                   .data = storage ? storage->data : nullptr,
                   .where = where};
   pending.receive_ = fabric_->post(*this, half);
-  pending.received_entry_ = report_.messages.entry(peer, expect.tag, Direction::received, now());
+  pending.received_entry_ = report_.messages.entry(peer, expect.tag, Direction::received);
   MessageLogEntry& log = report_.messages[pending.received_entry_];
   ++log.messages;
   log.bytes += bytes;
