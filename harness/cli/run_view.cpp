@@ -162,6 +162,15 @@ std::vector<Column> columns_for(const std::vector<const Row*>& group) {
                        }});
   metric_column("exposed", "exposed_comm", "s");
   metric_column("memory", "memory_peak", "B");
+  metric_column("energy", "energy_per_token", "J/token");
+  share_column("hits", "hit_rate");
+  for (const auto& [title, metric] :
+       {std::pair{"vs framework", "speedup_over_gpu_framework"}, std::pair{"vs roofline", "speedup_over_gpu_roofline"}})
+    if (any(metric))
+      columns.push_back({title, true, [metric = std::string(metric)](const Row& row) {
+                           const auto value = row.value(metric);
+                           return value ? fmt::format("{:.3g}x", *value) : std::string();
+                         }});
   if (std::any_of(group.begin(), group.end(), [](const Row* row) { return row->gate.has_value(); }))
     columns.push_back({"check", true, [](const Row& row) {
                          if (!row.gate) return std::string("none");

@@ -1,0 +1,72 @@
+#include "impls/hardware/pim/baseline_case.h"
+
+#include <fmt/format.h>
+
+#include "datasets/user_error.h"
+#include "impls/hardware/pim/decode_baseline.h"
+
+namespace assay::hardware {
+
+namespace {
+
+using results_db::Provenance;
+
+harness::Value word(const char* text) { return harness::Value(std::string(text)); }
+
+}  // namespace
+
+std::vector<harness::Axis> baseline_axes(const char* device, const char* dtype) {
+  return {{.name = "model", .defaults = {word("gpt2-xl")}, .help = "model descriptor"},
+          {.name = "prompt",
+           .defaults = {harness::Value(std::int64_t{0})},
+           .help = "tokens read before the first is generated",
+           .minimum = 0},
+          {.name = "generated", .defaults = {harness::Value(std::int64_t{1024})}, .help = "tokens generated"},
+          {.name = "device", .defaults = {word(device)}, .help = "device descriptor"},
+          {.name = "dtype",
+           .defaults = {word(dtype)},
+           .help = "element type of weights and cache",
+           .allowed = {word("fp16"), word("bf16"), word("fp32")}},
+          {.name = "software",
+           .defaults = {word("framework"), word("roofline")},
+           .help = "what runs the kernels",
+           .allowed = {word("framework"), word("roofline")}},
+          {.name = "launch",
+           .defaults = {harness::Value(kEagerLaunchSeconds)},
+           .help = "time to issue one kernel of the framework",
+           .minimum = 0,
+           .dimension = datasets::Dimension::seconds}};
+}
+
+void run_baseline(harness::State& state) {
+  const datasets::Model model = datasets::load_model(state.text("model"), datasets::data_root());
+  const datasets::Device device = datasets::load_device(state.text("device"), datasets::data_root());
+  state.descriptor("model:" + model.id, model.hash);
+  state.descriptor("device:" + device.id, device.hash);
+  if (!device.calibration.empty()) state.descriptor("carried:" + device.id, device.calibration);
+  const DecodePlan plan{.prompt = state.integer("prompt"), .generated = state.integer("generated")};
+  Software software = roofline_software();
+  if (state.text("software") == "framework") {
+    software = framework_software(device);
+    software.launch_seconds = state.real("launch");
+  }
+  const BaselineRun run = decode_on(device, state.text("dtype"), gpt_shape(model), plan, software);
+  const auto tokens = static_cast<double>(plan.generated);
+  const auto metric = [&](const char* name, double value, const char* unit) {
+    state.report({name, value, unit, Provenance::projected, {}, {}});
+  };
+  metric("step_time", run.seconds / static_cast<double>(plan.steps()), "s");
+  metric("e2e_latency", run.seconds, "s");
+  metric("ttft", run.first_token, "s");
+  if (plan.generated > 1) metric("tpot", (run.seconds - run.first_token) / (tokens - 1), "s");
+  metric("throughput", tokens / run.seconds, "token/s");
+  metric("energy", run.joules, "J");
+  metric("energy_per_token", run.joules / tokens, "J/token");
+  metric("power", run.joules / run.seconds, "W");
+  metric("dram_bytes", run.bytes, "B");
+  state.breakdown({"memory", "time", run.memory_seconds, Provenance::projected});
+  state.breakdown({"compute", "time", run.compute_seconds, Provenance::projected});
+  state.breakdown({"launches", "time", run.launch_seconds, Provenance::projected});
+}
+
+}  // namespace assay::hardware

@@ -1,0 +1,155 @@
+// PIM-GPT: a hybrid process-in-memory accelerator for autoregressive transformers (arXiv 2310.09385).
+//
+//   GDDR6 with a MAC unit in every bank keeps the weights, keys and values and multiplies them where they lie; a small
+//   arithmetic chip does the rest with adders and multipliers. One token, batch 1:
+//
+//     x = embedding[token] + position
+//     for each layer:
+//       q, k, v = W_qkv LayerNorm(x)                 banks; partial sums of chunks on the chip
+//       K[t] = k (one row of one bank);  V[:, t] = v (one element into every row)
+//       s = K q / sqrt(d);  p = softmax(s);  o = V p banks, chip, banks
+//       x += W_o o;  x += W_2 GELU(W_1 LayerNorm(x)) banks, chip
+//     next token = argmax W_e LayerNorm(x)
+//
+//   Fast because all 128 banks stream rows at 32 bytes a nanosecond (4.1 TB/s; a T4 has 0.32): a batch of one is bound
+//   by reading weights. What is lost: opening and closing a row for every 64 columns, refresh, results that wait for
+//   the pins, the chip's own time, in which the banks stand still.
+//
+// The model is the command-level one of impls/hardware/pim: commands issue when DRAM timing allows, tokens are
+// generated one after the other. See docs/pim.md.
+#include <fmt/format.h>
+
+#include "datasets/machine.h"
+#include "datasets/user_error.h"
+#include "harness/registry.h"
+#include "harness/state.h"
+#include "impls/hardware/pim/decode_baseline.h"
+#include "impls/hardware/pim/pim_claims.h"
+#include "impls/hardware/pim/pim_run.h"
+
+namespace assay::hardware {
+namespace {
+
+using harness::State;
+using results_db::Provenance;
+
+void set_constant(datasets::Device& device, const char* key, double value) {
+  device.constants.insert_or_assign(key, datasets::Constant{.value = value, .source = "axis of the case"});
+}
+
+datasets::Device device_of(State& state) {
+  datasets::Device device = datasets::load_device(state.text("device"), datasets::data_root());
+  state.descriptor("device:" + device.id, device.hash);
+  if (const auto channels = state.integer("channels"); channels > 0)
+    set_constant(device, "channels", static_cast<double>(channels));
+  if (const double rate = state.real("pin_gbps"); rate > 0)
+    set_constant(device, "pin_rate_bits_per_second", rate * 1e9);
+  if (const double clock = state.real("asic_mhz"); clock > 0) set_constant(device, "asic_clock_hz", clock * 1e6);
+  const std::string& activation = state.text("activation");
+  if (activation == "ganged") {
+    set_constant(device, "activate_banks", 4);
+    set_constant(device, "activate_counts_as", 4);
+  } else if (activation == "single") {
+    set_constant(device, "activate_banks", 1);
+    set_constant(device, "activate_counts_as", 1);
+  }
+  return device;
+}
+
+void report(State& state, const Mapping& mapping, const DecodePlan& plan, const PimRun& run) {
+  const PimDevice& device = mapping.device();
+  const ChannelCounts counts = run.counts();
+  const EnergyParts energy = energy_of(run, device);
+  const double total = substrate::to_seconds(run.total);
+  const double first = substrate::to_seconds(run.first_token);
+  const auto tokens = static_cast<double>(plan.generated);
+  const auto metric = [&](const char* name, double value, const char* unit) {
+    state.report({name, value, unit, Provenance::projected, {}, {}});
+  };
+  metric("step_time", total / static_cast<double>(plan.steps()), "s");
+  metric("e2e_latency", total, "s");
+  metric("ttft", first, "s");
+  if (plan.generated > 1) metric("tpot", (total - first) / (tokens - 1), "s");
+  metric("throughput", tokens / total, "token/s");
+  metric("energy", energy.total(), "J");
+  metric("energy_per_token", energy.total() / tokens, "J/token");
+  metric("power", energy.total() / total, "W");
+  const double columns = static_cast<double>(counts.bank_columns(device.banks));
+  metric("hit_rate", 1 - static_cast<double>(counts.activations) / columns, "1");
+  metric("utilization", substrate::to_seconds(counts.macs * device.time.ccd) / (total * device.channels), "1");
+  metric("dram_bytes", static_cast<double>(counts.pin_columns()) * device.column_bytes, "B");
+  metric("cycles", static_cast<double>(run.total) / static_cast<double>(device.time.clock), "cycle");
+  metric("overhead", substrate::to_seconds(run.outside_multiplication()) / total, "1");
+
+  const datasets::Device gpu = datasets::load_device("t4", datasets::data_root());
+  state.descriptor("device:" + gpu.id, gpu.hash);
+  for (const Software& software : {roofline_software(), framework_software(gpu)}) {
+    const BaselineRun baseline = decode_on(gpu, "fp16", mapping.shape(), plan, software);
+    metric(("speedup_over_gpu_" + software.name).c_str(), baseline.seconds / total, "1");
+    metric(("energy_gain_over_gpu_" + software.name).c_str(), baseline.joules / energy.total(), "1");
+    if (software.name == "roofline")
+      metric("traffic_reduction", baseline.bytes / (static_cast<double>(counts.pin_columns()) * device.column_bytes),
+             "1");
+  }
+
+  for (std::size_t i = 0; i < kSteps; ++i)
+    state.breakdown({std::string(to_string(static_cast<Step>(i))), "time", substrate::to_seconds(run.time[i]),
+                     Provenance::projected});
+  const std::pair<const char*, double> parts[] = {{"activate", energy.activate}, {"mac", energy.mac},
+                                                  {"pins", energy.pins},         {"refresh", energy.refresh},
+                                                  {"standby", energy.standby},   {"asic", energy.asic}};
+  for (const auto& [name, joules] : parts) state.breakdown({name, "energy", joules, Provenance::projected});
+  const std::pair<const char*, std::int64_t> traffic[] = {
+      {"vectors", counts.vectors}, {"results", counts.results}, {"reads", counts.reads}, {"writes", counts.writes}};
+  for (const auto& [name, pin_columns] : traffic)
+    state.breakdown({name, "bytes", static_cast<double>(pin_columns) * device.column_bytes, Provenance::projected});
+}
+
+void run(State& state) {
+  const datasets::Model model = datasets::load_model(state.text("model"), datasets::data_root());
+  state.descriptor("model:" + model.id, model.hash);
+  const Mapping mapping(gpt_shape(model), pim_device(device_of(state)));
+  const DecodePlan plan{.prompt = state.integer("prompt"), .generated = state.integer("generated")};
+  report(state, mapping, plan, decode(mapping, plan));
+}
+
+harness::Value word(const char* text) { return harness::Value(std::string(text)); }
+harness::Value whole(std::int64_t value) { return harness::Value(value); }
+
+const harness::Registration registration({
+    .id = "hardware/pim-gpt",
+    .title = "PIM-GPT: A Hybrid Process-in-Memory Accelerator for Autoregressive Transformers",
+    .paper = "arXiv 2310.09385",
+    .summary = "GPT decoding on GDDR6 with a MAC unit in every bank, command-level model",
+    .implementations =
+        {{.fabrics = {"cluster"},
+          .axes = {{.name = "model", .defaults = {word("gpt2-xl")}, .help = "model descriptor"},
+                   {.name = "prompt",
+                    .defaults = {whole(0)},
+                    .help = "tokens read before the first is generated",
+                    .minimum = 0},
+                   {.name = "generated", .defaults = {whole(1024)}, .help = "tokens generated"},
+                   {.name = "device", .defaults = {word("pim-gpt")}, .help = "device descriptor"},
+                   {.name = "channels",
+                    .defaults = {whole(0)},
+                    .help = "GDDR6 channels; 0: as the descriptor says",
+                    .minimum = 0},
+                   {.name = "pin_gbps",
+                    .defaults = {whole(0)},
+                    .help = "Gb/s of a data pin; 0: as the descriptor says",
+                    .minimum = 0},
+                   {.name = "asic_mhz",
+                    .defaults = {whole(0)},
+                    .help = "clock of the arithmetic chip in MHz; 0: as the descriptor says",
+                    .minimum = 0},
+                   {.name = "activation",
+                    .defaults = {word("descriptor")},
+                    .help = "how a row is opened in all banks: ganged and single keep tFAW for each bank",
+                    .allowed = {word("descriptor"), word("ganged"), word("single")}}},
+          .run = run,
+          .source_file = __FILE__}},
+    .project = project_pim_gpt,
+});
+
+}  // namespace
+}  // namespace assay::hardware
