@@ -1,152 +1,14 @@
 #include "harness/claims/evaluate.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
-#include <functional>
-#include <map>
-#include <set>
 
-#include "datasets/user_error.h"
-#include "harness/claims/quantities.h"
+#include "harness/claims/grid.h"
 #include "harness/claims/residuals.h"
 
 namespace assay::harness::claims {
 namespace {
-
-// The descriptors a claim's configurations name, read once; perturbed copies take their place in a second evaluation.
-struct Machines {
-  std::map<std::string, datasets::Device> devices;
-  std::map<std::string, datasets::Cluster> clusters;
-};
-
-struct Missing {
-  std::string reason;
-};
-
-struct Point {
-  double value = 0;
-  Projection technique;
-  std::optional<Projection> baseline;
-};
-
-Setting make_setting(const Claim& claim, const Configuration& configuration, const Library& library,
-                     const Machines& machines, std::string_view data_root) {
-  Setting setting;
-  setting.technique = claim.technique;
-  setting.claim = claim.key;
-  setting.configuration = configuration.id;
-  setting.ranks = configuration.ranks;
-  setting.dtype = configuration.dtype;
-  setting.workload = configuration.workload;
-  setting.axes = configuration.axes;
-  if (!configuration.device.empty()) setting.device = machines.devices.at(configuration.device);
-  if (!configuration.cluster.empty()) setting.cluster = machines.clusters.at(configuration.cluster);
-  if (!configuration.model.empty()) {
-    const auto known = datasets::model_ids(data_root);
-    if (std::find(known.begin(), known.end(), configuration.model) != known.end()) {
-      setting.model = datasets::load_model(configuration.model, data_root);
-    } else if (const datasets::Model* facts = library.model(claim, configuration.model)) {
-      setting.model = *facts;
-    } else {
-      throw Missing{fmt::format("no description of model '{}'", configuration.model)};
-    }
-  }
-  return setting;
-}
-
-Machines load_machines(const Claim& claim, const Library& library, std::string_view data_root) {
-  Machines machines;
-  const auto devices = datasets::device_ids(data_root), clusters = datasets::cluster_ids(data_root);
-  for (const std::string& id : claim.configurations) {
-    const Configuration& configuration = library.configuration(claim, id);
-    if (const std::string& device = configuration.device; !device.empty() && !machines.devices.contains(device)) {
-      if (std::find(devices.begin(), devices.end(), device) == devices.end()) {
-        throw Missing{fmt::format("no descriptor of device '{}'", device)};
-      }
-      machines.devices.emplace(device, datasets::load_device(device, data_root));
-    }
-    if (const std::string& cluster = configuration.cluster; !cluster.empty() && !machines.clusters.contains(cluster)) {
-      if (std::find(clusters.begin(), clusters.end(), cluster) == clusters.end()) {
-        throw Missing{fmt::format("no descriptor of cluster '{}'", cluster)};
-      }
-      machines.clusters.emplace(cluster, datasets::load_cluster(cluster, data_root));
-    }
-  }
-  return machines;
-}
-
-Projection project(Projector projector, const Setting& setting, const std::string& quantity) {
-  try {
-    if (auto projection = projector(setting, quantity)) return *std::move(projection);
-  } catch (const UserError& wrong) {
-    throw Missing{wrong.what()};
-  }
-  throw Missing{fmt::format("{}{} has no value of {} at {}", setting.technique,
-                            setting.role == "baseline" ? " as baseline" : "", quantity, setting.configuration)};
-}
-
-// The settings of a grid, built once: a perturbation only exchanges device and cluster.
-std::vector<Setting> make_settings(const Claim& claim, const Library& library, const Machines& machines,
-                                   std::string_view data_root) {
-  std::vector<Setting> settings;
-  for (const std::string& id : claim.configurations) {
-    settings.push_back(make_setting(claim, library.configuration(claim, id), library, machines, data_root));
-  }
-  return settings;
-}
-
-std::vector<Point> evaluate_grid(const Claim& claim, const std::vector<Setting>& settings, const Machines& machines,
-                                 Projector technique, Projector baseline) {
-  std::vector<Point> grid;
-  for (Setting setting : settings) {
-    if (setting.device) setting.device = machines.devices.at(setting.device->id);
-    if (setting.cluster) setting.cluster = machines.clusters.at(setting.cluster->id);
-    Point point;
-    point.technique = project(technique, setting, claim.quantity);
-    point.value = point.technique.value;
-    if (baseline != nullptr) {
-      setting.technique = claim.baseline;
-      setting.role = "baseline";
-      point.baseline = project(baseline, setting, claim.quantity);
-      const double ours = point.technique.value, theirs = point.baseline->value;
-      if (claim.form == Form::difference) {
-        point.value = ours - theirs;
-      } else {
-        const Quantity* quantity = find_quantity(claim.quantity);
-        point.value = quantity != nullptr && quantity->better == Better::less ? theirs / ours : ours / theirs;
-      }
-    }
-    grid.push_back(std::move(point));
-  }
-  return grid;
-}
-
-Judgement judge_grid(const Claim& claim, const std::vector<Point>& grid) {
-  std::vector<double> values;
-  for (const Point& point : grid) values.push_back(point.value);
-  return judge(claim, values);
-}
-
-// Every fitted constant of every machine moved by its residual, one at a time, each way.
-void perturb(const Machines& machines, const std::function<void(const std::string&, const Machines&)>& visit) {
-  for (const auto& [id, device] : machines.devices) {
-    move_constants(device, [&](const std::string& key, const datasets::Device& moved_device) {
-      Machines moved = machines;
-      moved.devices.at(id) = moved_device;
-      visit(id + "." + key, moved);
-    });
-  }
-  for (const auto& [id, cluster] : machines.clusters) {
-    move_constants(cluster, [&](const std::string& key, const datasets::Cluster& moved_cluster) {
-      Machines moved = machines;
-      moved.clusters.at(id) = moved_cluster;
-      visit(id + "." + key, moved);
-    });
-  }
-}
 
 Machines idealised(const Machines& machines) {
   Machines ideal;
@@ -214,7 +76,7 @@ Outcome evaluate(const Claim& claim, const Library& library, std::string_view da
     Outcome outcome;
     outcome.claim = &claim;
     outcome.mapped = true;
-    outcome.verdict = judgement.verdict;
+    outcome.verdict = outcome.judged = judgement.verdict;
     outcome.reason = judgement.reason;
     outcome.ours = judgement.ours;
     describe(machines, grid, outcome);

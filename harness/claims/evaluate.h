@@ -15,6 +15,7 @@ namespace assay::harness::claims {
 struct Outcome {
   const Claim* claim = nullptr;
   Verdict verdict = Verdict::untestable;
+  Verdict judged = Verdict::untestable;  // by the two numbers alone, before the calibrated domain caps it
   std::string reason;
   bool mapped = false;                    // a projector answered on every configuration
   std::optional<double> ours, low, high;  // judged value and its interval from the constants' residuals

@@ -44,11 +44,14 @@ std::vector<const Claim*> select(const Library& library, const std::string& name
     });
     if (!known) throw UserError(fmt::format("unknown family '{}'{}", family, hint(family, families_seen)));
   }
-  std::string paper, technique;
+  std::string paper, technique, key;
   if (!name.empty()) {
+    const auto hash = std::min(name.find('#'), name.size());  // technique#key names one claim
+    const std::string wanted_technique = name.substr(0, hash);
+    if (hash < name.size()) key = name.substr(hash + 1);
     std::vector<std::string> matches;
     for (const std::string& id : techniques) {
-      if (id == name || last_part(id) == name) matches.push_back(id);
+      if (id == wanted_technique || last_part(id) == wanted_technique) matches.push_back(id);
     }
     if (matches.size() > 1 && name.find('/') == std::string::npos) {
       throw UserError(fmt::format("'{}' names several techniques: {}", name, fmt::join(matches, ", ")));
@@ -66,10 +69,17 @@ std::vector<const Claim*> select(const Library& library, const std::string& name
   std::vector<const Claim*> chosen;
   for (const Claim& claim : library.claims) {
     if (!technique.empty() && claim.technique != technique) continue;
+    if (!key.empty() && claim.key != key) continue;
     if (!paper.empty() && claim.arxiv != paper) continue;
     const std::string_view held = folder(claim.technique);
     if (!family.empty() && held != family && last_part(held) != family && !held.starts_with(family + "/")) continue;
     chosen.push_back(&claim);
+  }
+  if (chosen.empty() && !key.empty()) {
+    std::set<std::string> keys;
+    for (const Claim& claim : library.claims)
+      if (claim.technique == technique) keys.insert(claim.key);
+    throw UserError(fmt::format("{} has no claim '{}'{}", technique, key, hint(key, keys)));
   }
   if (chosen.empty()) {
     throw UserError(fmt::format("no claim of '{}' is in family '{}'", name, family));

@@ -13,9 +13,12 @@
 #include "datasets/machine.h"
 #include "datasets/user_error.h"
 #include "harness/claims/expectations.h"
+#include "harness/claims/hinge.h"
+#include "harness/claims/outcome_cache.h"
 #include "harness/claims/select.h"
 #include "harness/cli/claims_view.h"
 #include "harness/cli/commands.h"
+#include "harness/cli/hinge_view.h"
 #include "results_db/store.h"
 
 namespace assay::cli {
@@ -29,6 +32,8 @@ struct ReproduceArguments {
   std::string claims_file;
   std::string expect_file;
   bool store = false;
+  bool hinge = false;
+  bool no_cache = false;
 };
 
 // What a verdict follows from: the row, the descriptors and the program that projected it.
@@ -142,7 +147,8 @@ void reproduce(const ReproduceArguments& given, Context& context) {
     return std::tie(a->table, a->technique, a->arxiv) < std::tie(b->table, b->technique, b->arxiv);
   });
   std::vector<Outcome> outcomes;
-  for (const Claim* claim : chosen) outcomes.push_back(evaluate(*claim, library, datasets::data_root()));
+  const OutcomeCache cache(given.no_cache ? "" : OutcomeCache::default_folder());
+  for (const Claim* claim : chosen) outcomes.push_back(evaluate_cached(*claim, library, datasets::data_root(), cache));
 
   const auto changed = differences(expected, outcomes, given.expect_file);
   const int stored = given.store ? store_verdicts(context.database, outcomes) : 0;
@@ -150,6 +156,12 @@ void reproduce(const ReproduceArguments& given, Context& context) {
   if (context.json) {
     nlohmann::json document = nlohmann::json::parse(claims_json(outcomes));
     if (!given.expect_file.empty()) document["differs"] = changed;
+    if (given.hinge) {
+      document["hinges"] = nlohmann::json::object();
+      for (const Outcome& outcome : outcomes)
+        if (const auto table = hinge(*outcome.claim, library, datasets::data_root()))
+          document["hinges"][outcome.claim->id] = hinge_json(*table);
+    }
     fmt::print("{}\n", document.dump(2));
     return;
   }
@@ -164,6 +176,11 @@ void reproduce(const ReproduceArguments& given, Context& context) {
     }
   } else {
     fmt::print("{}", claims_tables(outcomes, context.width, context.color));
+  }
+  if (given.hinge) {
+    for (const Outcome& outcome : outcomes)
+      if (const auto table = hinge(*outcome.claim, library, datasets::data_root()))
+        fmt::print("{}", hinge_text(outcome, *table, context.width, context.color));
   }
   fmt::print("{}", claims_summary(outcomes));
   if (given.store) fmt::print("{} new verdicts stored in {}\n", stored, context.database);
@@ -186,11 +203,15 @@ void add_reproduce(CLI::App& app, Context& context) {
       ->type_name("FILE");
   command->add_option("--expect", given->expect_file, "lines `claim-id = verdict`: exit 1 where one differs")
       ->type_name("FILE");
+  command->add_flag("--hinge", given->hinge,
+                    "move every condition of each claim, one at a time, and draw what the verdict hinges on");
+  command->add_flag("--no-cache", given->no_cache, "judge anew; verdicts that took long are kept in $ASSAY_CACHE");
   command->add_flag("--store", given->store, "keep the verdicts in the results database");
   command->footer(
       "Examples:\n"
       "  assay reproduce flash-attention-2\n"
       "  assay reproduce 2307.08691 --json\n"
+      "  assay reproduce attention/flash-attention-2#forward-max --hinge\n"
       "  assay reproduce --family sequence --expect verdicts.txt\n"
       "  assay reproduce --claims my.claims.toml");
   command->callback([given, &context] { reproduce(*given, context); });

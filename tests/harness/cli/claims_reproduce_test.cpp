@@ -137,4 +137,26 @@ TEST_F(Reproduce, StoresVerdictsOnceUntilTheirInputsChange) {
             std::string::npos);
 }
 
+TEST_F(Reproduce, HingeDrawsWhatAVerdictHangsOnWithinTheWidth) {
+  const Ran ran = assay("reproduce flash-attention-2#forward-max --hinge");
+  ASSERT_EQ(ran.code, 0) << ran.output;
+  EXPECT_NE(ran.output.find("a100-80g-sxm.eff_gemm"), std::string::npos) << ran.output;
+  EXPECT_NE(ran.output.find("no influence:"), std::string::npos) << ran.output;
+  EXPECT_NE(ran.output.find("│"), std::string::npos);
+  const auto document = nlohmann::json::parse(assay("--json reproduce flash-attention-2#forward-max --hinge").output);
+  const auto& table = document["hinges"]["attention/flash-attention-2#forward-max"];
+  double last = 1e300;
+  for (const auto& bar : table["conditions"]) {
+    EXPECT_LE(bar["reach"].get<double>(), last);
+    last = bar["reach"];
+  }
+  EXPECT_GT(table["conditions"].size(), 3u);
+}
+
+TEST_F(Reproduce, AnUnknownKeyOfATechniqueNamesTheNearest) {
+  const Ran ran = assay("reproduce flash-attention-2#forward-mac");
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_NE(ran.output.find("forward-max"), std::string::npos) << ran.output;
+}
+
 }  // namespace
