@@ -50,6 +50,22 @@ if(ASSAY_WITH_ONEDNN)
 endif()
 message(STATUS "oneDNN baseline: ${ASSAY_HAVE_ONEDNN}")
 
+# MPI carries the ranks of fabric mpi in a program of its own; absent, such cases are skipped with the reason.
+option(ASSAY_WITH_MPI "Build the mpi fabric when MPI is found" ON)
+set(ASSAY_HAVE_MPI OFF)
+if(ASSAY_WITH_MPI)
+  find_package(MPI QUIET COMPONENTS C)
+  if(MPI_C_FOUND)
+    set(ASSAY_HAVE_MPI ON)
+    target_compile_definitions(MPI::MPI_C INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
+  endif()
+endif()
+if(ASSAY_HAVE_MPI OR NOT ASSAY_WITH_MPI)
+  message(STATUS "MPI fabric: ${ASSAY_HAVE_MPI}")
+else()
+  message(STATUS "MPI fabric: OFF, no MPI found (libopenmpi-dev and openmpi-bin have it); everything else is built")
+endif()
+
 # The CUDA Toolkit: found or not, reported by `assay doctor`. The cuda preset requires it.
 option(ASSAY_REQUIRE_CUDA "Stop when the CUDA Toolkit is missing" OFF)
 find_program(ASSAY_NVCC nvcc HINTS /usr/local/cuda/bin)

@@ -9,13 +9,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <system_error>
 
 #include "build_config.h"
+#include "datasets/user_error.h"
+#include "harness/launcher.h"
+#include "harness/worker.h"
 
 namespace assay::harness {
 namespace {
@@ -59,14 +60,6 @@ int read_error(const char* path) {
 bool loads(std::initializer_list<const char*> names) {
   return std::any_of(names.begin(), names.end(),
                      [](const char* name) { return dlopen(name, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE) != nullptr; });
-}
-
-std::string on_path(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  std::stringstream folders(path == nullptr ? "" : path);
-  for (std::string folder; std::getline(folders, folder, ':');)
-    if (const std::string file = folder + "/" + program; access(file.c_str(), X_OK) == 0) return file;
-  return {};
 }
 
 bool has_flag(const SystemFacts& facts, const char* flag) {
@@ -167,6 +160,26 @@ Capability cupti(const KernelAnswers& answers) {
   return part;
 }
 
+Capability mpi(const KernelAnswers& answers) {
+  Capability part{"MPI", Readiness::absent, "", "programs over ranks as processes (--fabric mpi)", ""};
+  if (!answers.launcher_problem.empty()) {
+    part.readiness = Readiness::limited;
+    part.found = answers.launcher_problem;
+    part.mend = "unset ASSAY_MPIRUN, or name a launcher in it";
+  } else if (answers.launcher.empty()) {
+    part.found = "no mpirun, mpiexec or srun on PATH";
+    part.mend = "sudo apt-get install openmpi-bin";
+  } else if (!answers.rank_program) {
+    part.readiness = Readiness::limited;
+    part.found = answers.launcher + ", but this build has no MPI";
+    part.mend = "sudo apt-get install libopenmpi-dev && cmake --preset release && cmake --build --preset release";
+  } else {
+    part.readiness = Readiness::ready;
+    part.found = answers.launcher;
+  }
+  return part;
+}
+
 Capability huge_pages(const SystemFacts& facts) {
   Capability part{"huge pages", Readiness::ready, "", "operands that do not miss the TLB", ""};
   const std::string& mode = facts.transparent_huge_pages;
@@ -201,7 +214,13 @@ KernelAnswers ask_kernel() {
   answers.nccl = loads({"libnccl.so.2"});
   answers.cupti =
       loads({"libcupti.so.13", "libcupti.so.12", "libcupti.so", "/usr/local/cuda/extras/CUPTI/lib64/libcupti.so"});
-  answers.mpirun = on_path("mpirun");
+  const std::string rank_program = rank_program_of(own_program());
+  answers.rank_program = access(rank_program.c_str(), X_OK) == 0;
+  try {
+    answers.launcher = find_launcher("", rank_program).path;
+  } catch (const UserError& named) {
+    answers.launcher_problem = named.what();
+  }
   std::ifstream parameters("/proc/driver/nvidia/params");
   for (std::string line; std::getline(parameters, line);)
     if (line.starts_with("RmProfilingAdminOnly:")) answers.profiling_admin_only = line.ends_with("1") && getuid() != 0;
@@ -222,9 +241,7 @@ std::vector<Capability> capabilities(const SystemFacts& facts, const KernelAnswe
   parts.push_back(huge_pages(facts));
   parts.push_back(perf(facts, answers));
   parts.push_back(energy(answers));
-  const bool mpi = !answers.mpirun.empty();
-  parts.push_back({"MPI", mpi ? Readiness::ready : Readiness::absent, mpi ? answers.mpirun : "no mpirun on PATH",
-                   "ranks on several machines", mpi ? "" : "sudo apt-get install openmpi-bin libopenmpi-dev"});
+  parts.push_back(mpi(answers));
   parts.push_back(cuda_toolkit());
   parts.push_back(gpu(facts));
   parts.push_back({"NCCL", answers.nccl ? Readiness::ready : Readiness::absent,
@@ -233,7 +250,7 @@ std::vector<Capability> capabilities(const SystemFacts& facts, const KernelAnswe
   parts.push_back(cupti(answers));
   // These have no code behind it in this version: said, so that `ready` promises nothing.
   for (Capability& part : parts)
-    for (const char* later : {"perf counters", "energy (RAPL)", "MPI", "CUDA Toolkit", "NVIDIA GPU", "NCCL", "CUPTI"})
+    for (const char* later : {"perf counters", "energy (RAPL)", "CUDA Toolkit", "NVIDIA GPU", "NCCL", "CUPTI"})
       if (part.name == later) part.used = false;
   return parts;
 }

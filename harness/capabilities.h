@@ -28,7 +28,9 @@ struct KernelAnswers {
   bool nccl = false;     // the libraries load
   bool cupti = false;
   bool profiling_admin_only = false;  // the NVIDIA driver keeps GPU counters to administrators
-  std::string mpirun;                 // its path, "" when there is none
+  std::string launcher;               // of fabric mpi, its path; "" when there is none
+  bool rank_program = false;          // this build has the program it starts
+  std::string launcher_problem;       // one line, where a launcher was named and cannot be used
 };
 KernelAnswers ask_kernel();
 

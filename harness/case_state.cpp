@@ -15,6 +15,7 @@
 #include "datasets/user_error.h"
 #include "harness/registry.h"
 #include "harness/stats/median.h"
+#include "harness/timing.h"
 
 namespace assay::harness {
 namespace {
@@ -38,10 +39,32 @@ std::int64_t unix_ns() {
       .count();
 }
 
+// What the conductor of an ensemble has all processes do, itself included.
+struct Step {
+  enum class What { draw, poison, run, mutant, compare, sample, end };
+  What what = What::end;
+  std::uint64_t number = 0;  // seed, index of the mutant, iterations of the sample
+};
+constexpr const char* step_names[] = {"draw", "poison", "run", "mutant", "compare", "sample", "end"};
+
+void announce(Ensemble& ensemble, const Step& step) {
+  std::string text = fmt::format("{} {}", step_names[static_cast<int>(step.what)], step.number);
+  ensemble.broadcast(text);
+}
+Step hear(Ensemble& ensemble) {
+  std::string text;
+  ensemble.broadcast(text);
+  const std::size_t space = text.find(' ');
+  for (int i = 0; i <= static_cast<int>(Step::What::end); ++i)
+    if (space != std::string::npos && text.compare(0, space, step_names[i]) == 0)
+      return {static_cast<Step::What>(i), std::stoull(text.substr(space + 1))};
+  throw OutOfStep("heard '" + text + "', expected a step of the case");
+}
+
 class CaseState final : public State {
  public:
-  CaseState(const Job& job, Reply& reply, std::function<void(std::size_t, double)> progress)
-      : job_(job), reply_(reply), progress_(std::move(progress)) {}
+  CaseState(const Job& job, Reply& reply, std::function<void(std::size_t, double)> progress, Ensemble* ensemble)
+      : job_(job), reply_(reply), progress_(std::move(progress)), ensemble_(ensemble) {}
 
   const Params& params() const override { return job_.params; }
   const std::string& backend() const override { return job_.backend; }
@@ -65,27 +88,90 @@ class CaseState final : public State {
   void descriptor(std::string kind_and_id, std::string hash) override {
     descriptors_[std::move(kind_and_id)] = std::move(hash);
   }
+  Ensemble* ensemble() const override { return ensemble_; }
   [[noreturn]] void skip(std::string reason) override { throw Skipped{std::move(reason)}; }
 
   void measure(std::function<void()> region) override {
     if (measured_) throw std::logic_error("measure() was called twice");
     measured_ = true;
+    region_ = std::move(region);
+    if (follows()) return follow();
     switch (job_.kind) {
       case JobKind::describe:
         return;
       case JobKind::gate:
-        return gate(region);
+        return gate();
       case JobKind::time:
-        return time(region);
+        return time();
     }
   }
 
   bool measured() const { return measured_; }
+  bool follows() const { return ensemble_ != nullptr && ensemble_->rank() > 0; }
+  // Conductor: no more steps. Others: the conductor must have none left either.
+  void end() {
+    if (ensemble_ == nullptr || ended_) return;
+    if (!follows()) {
+      announce(*ensemble_, {});
+    } else if (hear(*ensemble_).what != Step::What::end) {
+      throw OutOfStep(reply_.reason.empty() ? "ended before the others" : reply_.reason);
+    }
+    ended_ = true;
+  }
   std::string descriptors_json() const { return descriptors_.dump(); }
 
  private:
-  void draw(std::uint64_t seed) const {
-    if (draw_) draw_(seed);
+  // One step, with all processes of the ensemble. The error counts on the conductor only.
+  Check take(const Step& step) {
+    if (ensemble_ != nullptr) announce(*ensemble_, step);
+    return perform(step);
+  }
+
+  Check perform(const Step& step) {
+    switch (step.what) {
+      case Step::What::draw:
+        if (draw_) draw_(step.number);
+        break;
+      case Step::What::poison:
+        poison();
+        break;
+      case Step::What::run:
+        run_once(region_);
+        break;
+      case Step::What::mutant:
+        run_once(mutants_.at(step.number).second);
+        break;
+      case Step::What::compare:
+        return compare_();
+      case Step::What::sample:
+        if (prepare_) prepare_();
+        if (job_.plan.cold_cache) flush();
+        ensemble_->barrier();
+        for (std::uint64_t i = 0; i < step.number; ++i) region_();
+        break;
+      case Step::What::end:
+        ended_ = true;
+        break;
+    }
+    return {};
+  }
+
+  void follow() {
+    while (!ended_) {
+      const Step step = hear(*ensemble_);
+      try {
+        perform(step);
+      } catch (const std::exception& failure) {
+        if (!ensemble_->failed_together()) throw OutOfStep(failure.what());
+      }
+    }
+  }
+
+  void draw(std::uint64_t seed) { take({Step::What::draw, seed}); }
+  Check compare() { return take({Step::What::compare}); }
+  void flush() {
+    if (!cache_flush_) cache_flush_.emplace();
+    (*cache_flush_)();
   }
 
   // 0xFF bytes: NaN in every floating-point format, so that an element nobody wrote cannot pass by luck.
@@ -99,9 +185,19 @@ class CaseState final : public State {
     region();
   }
 
-  void time(const std::function<void()>& region) {
+  void time() {
     draw(job_.seed);
-    TimingResult timed = time_region(prepare_, region, job_.plan, progress_);
+    SampleHooks hooks{.prepare = {}, .start = {}, .progress = progress_};
+    if (ensemble_ != nullptr) {
+      hooks.prepare = [this](std::int64_t iterations) {
+        announce(*ensemble_, {Step::What::sample, static_cast<std::uint64_t>(iterations)});
+        if (prepare_) prepare_();
+      };
+      hooks.start = [this] { ensemble_->barrier(); };
+    } else if (prepare_) {
+      hooks.prepare = [this](std::int64_t) { prepare_(); };
+    }
+    TimingResult timed = time_region(region_, job_.plan, hooks);
     results_db::LaunchRecord& launch = reply_.launch;
     const std::span<const double> kept(timed.samples.data() + timed.warmup,
                                        timed.samples.size() - static_cast<std::size_t>(timed.warmup));
@@ -135,13 +231,13 @@ class CaseState final : public State {
   }
 
   // The null mutant runs nothing, the stale one leaves the answer to an earlier input; the technique adds its own.
-  void gate(const std::function<void()>& region) {
+  void gate() {
     if (!compare_) throw GateFailure{"the technique has no oracle"};
     results_db::GateRecord& gate = reply_.gate;
     draw(job_.seed);
-    run_once(region);
+    take({Step::What::run});
     const double began = now_seconds();
-    const Check check = compare_();
+    const Check check = compare();
     const double cost = now_seconds() - began;
     gate.error = check.error;
     gate.coverage = check.coverage;
@@ -157,25 +253,25 @@ class CaseState final : public State {
     } else {
       std::string missed;
       const auto must_fail = [&](const std::string& name) {
-        const bool caught = !(compare_().error <= 1);
+        const bool caught = !(compare().error <= 1);
         ++gate.mutants_total;
         gate.mutants_caught += caught ? 1 : 0;
         detail["mutants"][name] = caught;
         if (!caught) missed += (missed.empty() ? "" : ", ") + name;
       };
-      poison();
+      take({Step::What::poison});
       must_fail("null");
-      run_once(region);
+      take({Step::What::run});
       if (draw_) {  // what takes no input has no stale answer
         draw(job_.seed + 1);
         must_fail("stale");
       }
-      for (const auto& [name, mutant] : mutants_) {
-        run_once(mutant);
-        must_fail(name);
+      for (std::size_t i = 0; i < mutants_.size(); ++i) {
+        take({Step::What::mutant, i});
+        must_fail(mutants_[i].first);
       }
-      run_once(region);
-      const Check again = compare_();
+      take({Step::What::run});
+      const Check again = compare();
       if (!(again.error <= 1))
         throw GateFailure{
             fmt::format("second input differs from the oracle: error {:.3g} ({})", again.error, again.detail)};
@@ -192,6 +288,10 @@ class CaseState final : public State {
   std::function<Check()> compare_;
   std::vector<Output> outputs_;
   std::vector<std::pair<std::string, std::function<void()>>> mutants_;
+  std::function<void()> region_;
+  Ensemble* ensemble_;
+  bool ended_ = false;  // the steps of the ensemble
+  std::optional<CacheFlush> cache_flush_;
   nlohmann::json descriptors_ = nlohmann::json::object();
   bool measured_ = false;
 };
@@ -209,13 +309,13 @@ const Implementation& find_implementation(const Technique& technique, const Job&
 
 }  // namespace
 
-Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& progress) {
+Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& progress, Ensemble* ensemble) {
   Reply reply;
   results_db::LaunchRecord& launch = reply.launch;
   launch.pid = getpid();
   launch.started_ns = unix_ns();
   const double began = now_seconds();
-  CaseState state(job, reply, progress);
+  CaseState state(job, reply, progress, ensemble);
   const auto end_as = [&](Status status, std::string reason) {
     reply.status = status;
     reply.reason = std::move(reason);
@@ -234,11 +334,14 @@ Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& pr
   } catch (const UserError& wrong) {
     end_as(Status::failed, wrong.what());
     reply.user_error = true;
+  } catch (const OutOfStep&) {
+    throw;
   } catch (const std::bad_alloc&) {
     end_as(Status::failed, "out of memory");
   } catch (const std::exception& failure) {
     end_as(Status::failed, failure.what());
   }
+  state.end();
   launch.wall_seconds = now_seconds() - began;
   reply.gate.wall_seconds = launch.wall_seconds;
   launch.descriptors_json = state.descriptors_json();

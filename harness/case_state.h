@@ -1,11 +1,22 @@
 #pragma once
 // The harness's side of State: runs one job of one case in this process.
+#include <stdexcept>
+
+#include "harness/ensemble.h"
 #include "harness/job.h"
 
 namespace assay::harness {
 
 // Runs the job's technique and returns what it found; everything a technique throws becomes a failed or skipped reply.
 // `progress` is told sample counts and the relative half-width while timing.
-Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& progress = {});
+// With an `ensemble` every process calls it with the same job; the conductor's reply counts. A process that falls out
+// of step (it failed alone) throws OutOfStep: the job cannot go on.
+Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& progress = {},
+              Ensemble* ensemble = nullptr);
+
+class OutOfStep : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 }  // namespace assay::harness

@@ -69,12 +69,20 @@ RoofKey memory_roof(const Work& work, const Case& item) {
           static_cast<std::int64_t>(std::bit_ceil(std::max<std::uint64_t>(bytes, 1U << 16)))};
 }
 
+std::string program_of(const RunOptions& options) { return options.program.empty() ? own_program() : options.program; }
+std::string ranks_program(const RunOptions& options) {
+  return options.rank_program.empty() ? rank_program_of(program_of(options)) : options.rank_program;
+}
+
+int ranks_of(const Case& item) { return static_cast<int>(item.params.integer("ranks")); }
+
 class Run {
  public:
   Run(results_db::Store& store, const Suite& suite, const RunOptions& options,
       const std::function<void(const Progress&)>& progress)
       : store_(store), suite_(suite), options_(options), progress_(progress), limits_(options.limits) {
-    program_ = options.program.empty() ? own_program() : options.program;
+    program_ = program_of(options);
+    rank_program_ = ranks_program(options);
     if (limits_.memory_bytes == 0)
       limits_.memory_bytes = static_cast<std::int64_t>(0.9 * static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
                                                        static_cast<double>(sysconf(_SC_PAGESIZE)));
@@ -82,13 +90,15 @@ class Run {
 
   RunSummary operator()() {
     cases_ = expand(suite_);
+    find_jobs_launcher();
     MachineLock lock = MachineLock::acquire(options_.command);
     check_load();
     describe();
     add_roofs();
     const SignalScope signals;
     begin();
-    total_ = count_jobs();
+    skip_what_cannot_start();
+    total_ = jobs_done_ + count_jobs();
     if (options_.gate) gate();
     launch_all();
     return finish();
@@ -96,6 +106,27 @@ class Run {
 
  private:
   static bool stopped() { return stop_requested(); }
+
+  // Without a launcher a suite runs what needs none; where nothing would be left it is refused.
+  void find_jobs_launcher() {
+    const auto launched = [](const Case& item) { return is_launched(item.fabric); };
+    if (std::none_of(cases_.begin(), cases_.end(), launched)) return;
+    launcher_ = find_launcher(options_.launcher, rank_program_);
+    if (!launcher_.problem.empty() && std::all_of(cases_.begin(), cases_.end(), launched))
+      throw UserError(launcher_.problem);
+  }
+
+  void skip_what_cannot_start() {
+    if (launcher_.problem.empty()) return;
+    Reply reply;
+    reply.status = reply.launch.status = Status::skipped;
+    reply.reason = reply.launch.reason = launcher_.problem;
+    for (std::size_t i = 0; i < cases_.size(); ++i)
+      if (is_launched(cases_[i].fabric) && !skipped_[i] && !failed_[i]) {
+        gated_.insert(keys_[i]);
+        store_row_without_time(i, reply);
+      }
+  }
 
   void check_load() {
     const double busy = load_per_core();
@@ -227,8 +258,22 @@ class Run {
   }
 
   WorkerProcess* fresh_worker() {
+    worker_.reset();  // two at a time would disturb each other
     worker_ = std::make_unique<WorkerProcess>(program_);
+    worker_is_job_ = false;
     timed_here_.clear();
+    return worker_.get();
+  }
+
+  // The worker at hand unless it has to be `fresh`; a launched case gets a job of its own.
+  WorkerProcess* worker_for(const Case& item, bool fresh) {
+    if (!is_launched(item.fabric)) {
+      if (fresh || !worker_ || !worker_->alive() || worker_is_job_) return fresh_worker();
+      return worker_.get();
+    }
+    worker_.reset();
+    worker_ = std::make_unique<WorkerProcess>(job_command(launcher_, rank_program_, ranks_of(item)));
+    worker_is_job_ = true;
     return worker_.get();
   }
 
@@ -251,10 +296,10 @@ class Run {
   }
 
   void gate() {
-    WorkerProcess* worker = nullptr;
+    worker_.reset();
     for (std::size_t i = 0; i < cases_.size() && !stopped(); ++i) {
       if (!gateable(cases_[i]) || gated_.contains(keys_[i])) continue;
-      if (worker == nullptr || !worker->alive()) worker = fresh_worker();
+      WorkerProcess* worker = worker_for(cases_[i], false);
       tell(Progress::Phase::gate, i, 0, 0);
       Job job = job_of(cases_[i], JobKind::gate, seed_);
       job.mutant_budget_seconds = options_.mutant_budget_seconds;
@@ -315,7 +360,7 @@ class Run {
     const std::size_t i = slot.case_index;
     // A process times a case once: launches are the unit of replication.
     const bool again = timed_here_.contains(i);
-    if (!worker_ || !worker_->alive() || again || suite_.isolate == "case" || slot.ordinal != round_) fresh_worker();
+    worker_for(cases_[i], again || suite_.isolate == "case" || slot.ordinal != round_);
     round_ = slot.ordinal;
     timed_here_.insert(i);
     tell(Progress::Phase::launch, i, 0, 0);
@@ -411,7 +456,8 @@ class Run {
   const RunOptions& options_;
   const std::function<void(const Progress&)>& progress_;
   WorkerLimits limits_;
-  std::string program_;
+  std::string program_, rank_program_;
+  Launcher launcher_;  // of cases whose ranks are processes
   std::vector<Case> cases_;
   std::size_t roofs_ = 0;  // leading cases_ that are roofs
   std::vector<Work> works_;
@@ -424,6 +470,7 @@ class Run {
   bool was_finished_ = false;            // of a resumed run
   std::map<RoofKey, double> roof_rates_;
   std::unique_ptr<WorkerProcess> worker_;
+  bool worker_is_job_ = false;
   std::set<std::size_t> timed_here_;
   int round_ = -1;
   std::uint64_t seed_ = 0;
@@ -469,8 +516,15 @@ RunSummary run_suite(results_db::Store& store, const Suite& suite, const RunOpti
   return Run(store, suite, options, progress)();
 }
 
+WorkerCommand worker_command(const Case& item, const RunOptions& options) {
+  if (!is_launched(item.fabric)) return {.arguments = {program_of(options), "worker"}, .environment = {}};
+  const Launcher launcher = find_launcher(options.launcher, ranks_program(options));
+  if (!launcher.problem.empty()) throw UserError(launcher.problem);
+  return job_command(launcher, ranks_program(options), ranks_of(item));
+}
+
 std::optional<LaunchRecord> launch_once(const Case& item, int ordinal, std::uint64_t seed, const RunOptions& options) {
-  WorkerProcess worker(options.program.empty() ? own_program() : options.program);
+  WorkerProcess worker(worker_command(item, options));
   const auto reply = worker.run(job_of(item, JobKind::time, seed), options.limits, {}, stop_requested);
   if (!reply) return std::nullopt;
   if (reply->user_error) throw UserError(fmt::format("{}: {}", item.record().key, reply->reason));

@@ -21,7 +21,9 @@ struct RunOptions {
   bool ignore_load = false;  // run on a busy machine and flag the run
   double mutant_budget_seconds = 2;
   WorkerLimits limits;
-  std::string program;  // worker executable; empty: this one
+  std::string program;       // worker executable; empty: this one
+  std::string rank_program;  // of launched jobs; empty: beside `program`
+  std::string launcher;      // of launched jobs, with its arguments; empty: found (harness/launcher.h)
 };
 
 struct Progress {
@@ -57,6 +59,9 @@ RunSummary run_suite(results_db::Store& store, const Suite& suite, const RunOpti
 // One launch of one case in a fresh process, not stored; nothing when a stop was requested (harness/signals.h).
 std::optional<results_db::LaunchRecord> launch_once(const Case& item, int ordinal, std::uint64_t seed,
                                                     const RunOptions& options = {});
+
+// How a worker for the case is started. UserError where nothing can start its ranks.
+WorkerCommand worker_command(const Case& item, const RunOptions& options);
 
 // A random UUID, as runs are named.
 std::string fresh_run_id();

@@ -40,6 +40,8 @@ struct Output {
   std::span<std::byte> bytes;
 };
 
+class Ensemble;
+
 class State {
  public:
   virtual ~State() = default;
@@ -77,6 +79,8 @@ class State {
   virtual void descriptor(std::string kind_and_id, std::string hash) = 0;  // "device:a100-80g-sxm", content hash
   // True in the gate process: a technique may then compute oracle material it does not need when timing.
   virtual bool gating() const = 0;
+  // The processes this case runs on together; null where it is this one alone.
+  virtual Ensemble* ensemble() const { return nullptr; }
   // This case cannot run here (hardware or library absent): throws; the row is `skipped` with the reason.
   [[noreturn]] virtual void skip(std::string reason) = 0;
 };

@@ -65,27 +65,20 @@ class ClockReader {
   int file_ = -1;
 };
 
-// Evicts the caches by writing twice the last level. The size is read from the machine, not assumed.
-class CacheFlush {
- public:
-  CacheFlush() {
-    long size = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
-    if (size <= 0) size = 64L << 20;
-    buffer_.resize(static_cast<std::size_t>(size) * 2);
-  }
-  void operator()() {
-    for (std::size_t at = 0; at < buffer_.size(); at += 64) ++buffer_[at];
-    benchmark::ClobberMemory();
-  }
-
- private:
-  std::vector<unsigned char> buffer_;
-};
-
 }  // namespace
 
-TimingResult time_region(const std::function<void()>& prepare, const std::function<void()>& region,
-                         const TimingPlan& plan, const std::function<void(std::size_t, double)>& progress) {
+CacheFlush::CacheFlush() {
+  long size = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+  if (size <= 0) size = 64L << 20;
+  buffer_.resize(static_cast<std::size_t>(size) * 2);
+}
+
+void CacheFlush::operator()() {
+  for (std::size_t at = 0; at < buffer_.size(); at += 64) ++buffer_[at];
+  benchmark::ClobberMemory();
+}
+
+TimingResult time_region(const std::function<void()>& region, const TimingPlan& plan, const SampleHooks& hooks) {
   initialise_google_benchmark();
   TimingResult result;
   const Clock::time_point began = Clock::now();
@@ -95,12 +88,13 @@ TimingResult time_region(const std::function<void()>& prepare, const std::functi
 
   // The clock is read as near to the region as can be; everything else happens outside of it.
   const auto take = [&](benchmark::State& state) {
-    if (prepare) prepare();
+    if (hooks.prepare) hooks.prepare(result.batch);
     if (flush) (*flush)();
     result.at_ns.push_back(
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
             .count());
     const std::int64_t batch = result.batch;
+    if (hooks.start) hooks.start();
     const Clock::time_point start = Clock::now();
     for (std::int64_t i = 0; i < batch; ++i) {
       region();
@@ -163,7 +157,7 @@ TimingResult time_region(const std::function<void()>& prepare, const std::functi
     const double now_spent = timed_seconds(warmup);
     for (std::size_t at = warmup + taken; at < result.samples.size() && stop == stats::Stop::go_on; ++at)
       stop = stopper.add(result.samples[at], at + 1 == result.samples.size() ? now_spent : spent);
-    if (progress) progress(result.samples.size() - warmup, stopper.half_width());
+    if (hooks.progress) hooks.progress(result.samples.size() - warmup, stopper.half_width());
   }
   result.stop_reason = stats::to_string(stop);
   // What has not settled by then is flagged too.

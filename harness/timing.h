@@ -28,9 +28,22 @@ struct TimingResult {
   double wall_seconds = 0;
 };
 
-// `prepare` (may be empty) runs untimed before every sample; `progress` (may be empty) is told the count and the
-// relative half-width after every batch.
-TimingResult time_region(const std::function<void()>& prepare, const std::function<void()>& region,
-                         const TimingPlan& plan, const std::function<void(std::size_t, double)>& progress = {});
+// What happens untimed around a sample; each may be empty.
+struct SampleHooks {
+  std::function<void(std::int64_t iterations)> prepare;             // before the caches are flushed
+  std::function<void()> start;                                      // last before the clock is read
+  std::function<void(std::size_t samples, double width)> progress;  // count and relative half-width after every batch
+};
+TimingResult time_region(const std::function<void()>& region, const TimingPlan& plan, const SampleHooks& hooks = {});
+
+// Evicts the caches by writing twice the last level. The size is read from the machine, not assumed.
+class CacheFlush {
+ public:
+  CacheFlush();
+  void operator()();
+
+ private:
+  std::vector<unsigned char> buffer_;
+};
 
 }  // namespace assay::harness

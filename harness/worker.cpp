@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iostream>
@@ -50,23 +51,52 @@ void pin_to(const std::vector<int>& cpus) {
     throw UserError(fmt::format("pinning: cannot use the CPUs asked for: {}", std::strerror(errno)));
 }
 
+// Of a process and all below it.
 std::int64_t resident_bytes(pid_t pid) {
   std::ifstream statm(fmt::format("/proc/{}/statm", pid));
   std::int64_t total = 0;
   std::int64_t resident = 0;
   statm >> total >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
+  std::int64_t bytes = resident * sysconf(_SC_PAGESIZE);
+  std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", pid));
+  for (pid_t child = 0; children >> child;) bytes += resident_bytes(child);
+  return bytes;
+}
+
+// The child's environment: this one's, and `added` where it says nothing.
+std::vector<std::string> environment_with(const std::vector<std::pair<std::string, std::string>>& added) {
+  std::vector<std::string> all;
+  for (char** each = environ; *each != nullptr; ++each) all.emplace_back(*each);
+  for (const auto& [name, value] : added)
+    if (std::getenv(name.c_str()) == nullptr) all.push_back(name + "=" + value);
+  return all;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> all;
+  for (std::string& text : texts) all.push_back(text.data());
+  all.push_back(nullptr);
+  return all;
 }
 
 }  // namespace
 
-int worker_loop() {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // a worker must not outlive its runner and disturb the next run
-  signal(SIGINT, SIG_IGN);           // Ctrl-C is the runner's to handle
+void end_with_parent() { prctl(PR_SET_PDEATHSIG, SIGKILL); }
+
+int worker_loop(Ensemble* ensemble) {
+  end_with_parent();        // a worker must not outlive its runner and disturb the next run
+  signal(SIGINT, SIG_IGN);  // Ctrl-C is the runner's to handle
+  const bool conducts = ensemble == nullptr || ensemble->rank() == 0;
   const int replies = dup(STDOUT_FILENO);
   dup2(STDERR_FILENO, STDOUT_FILENO);
+  // No line, no further job.
+  const auto next_line = [&](std::string& line) {
+    if (conducts && !std::getline(std::cin, line)) line.clear();
+    if (ensemble != nullptr) ensemble->broadcast(line);
+    return !line.empty();
+  };
   std::string line;
-  while (std::getline(std::cin, line)) {
+  while (next_line(line)) {
     Reply reply;
     try {
       const Job job = job_from_json(line);
@@ -75,7 +105,7 @@ int worker_loop() {
         if (!job.report_progress) return;
         write_all(replies, fmt::format("{{\"progress\":[{},{}]}}\n", samples, half_width < 1e9 ? half_width : 1e9));
       };
-      reply = run_job(job, progress);
+      reply = run_job(job, progress, ensemble);
     } catch (const UserError& wrong) {
       reply.status = results_db::Status::failed;
       reply.user_error = true;
@@ -83,13 +113,21 @@ int worker_loop() {
     } catch (const nlohmann::json::exception& wrong) {
       fmt::print(stderr, "assay worker: not a job: {}\n", wrong.what());
       return 2;
+    } catch (const OutOfStep& lost) {
+      // The others wait for this process; the launcher ends them with it.
+      fmt::print(stderr, "assay: rank {} failed: {}\n", ensemble->rank(), lost.what());
+      std::_Exit(1);
     }
-    write_all(replies, to_json_line(reply) + "\n");
+    if (conducts) write_all(replies, to_json_line(reply) + "\n");
   }
   return 0;
 }
 
-WorkerProcess::WorkerProcess(const std::string& program) {
+WorkerProcess::WorkerProcess(const WorkerCommand& command) : starts_ranks_(command.starts_ranks) {
+  std::vector<std::string> words = command.arguments;
+  std::vector<std::string> variables = environment_with(command.environment);
+  const std::vector<char*> argv = pointers(words);
+  const std::vector<char*> envp = pointers(variables);
   std::array<int, 2> in{};
   std::array<int, 2> out{};
   std::array<int, 2> err{};
@@ -102,7 +140,8 @@ WorkerProcess::WorkerProcess(const std::string& program) {
     dup2(out[1], STDOUT_FILENO);
     dup2(err[1], STDERR_FILENO);
     setpgid(0, 0);  // so that the terminal's Ctrl-C reaches the runner alone, and a kill reaches the whole group
-    execl(program.c_str(), program.c_str(), "worker", nullptr);
+    if (starts_ranks_) prctl(PR_SET_PDEATHSIG, SIGTERM);  // a launcher ends its ranks first; it knows nothing of us
+    execve(argv[0], argv.data(), envp.data());
     _exit(127);
   }
   close(in[0]);
@@ -118,8 +157,8 @@ WorkerProcess::WorkerProcess(const std::string& program) {
 WorkerProcess::~WorkerProcess() {
   if (to_ >= 0) close(to_);
   if (pid_ > 0) {
-    // End of input ends the loop; a worker that does not go in a second is killed.
-    for (int waited = 0; waited < 100 && pid_ > 0; ++waited) {
+    // End of input ends the loop; a worker that does not go in a second (a launcher: in ten) is killed.
+    for (int waited = 0; waited < (starts_ranks_ ? 1000 : 100) && pid_ > 0; ++waited) {
       if (waitpid(pid_, nullptr, WNOHANG) == pid_) pid_ = -1;
       if (pid_ > 0) usleep(10000);
     }
@@ -131,6 +170,16 @@ WorkerProcess::~WorkerProcess() {
 
 void WorkerProcess::kill_and_reap() {
   if (pid_ <= 0) return;
+  if (starts_ranks_) {  // its ranks are in process groups of their own, on other machines even
+    kill(pid_, SIGTERM);
+    for (int waited = 0; waited < 300; ++waited) {
+      if (waitpid(pid_, nullptr, WNOHANG) == pid_) {
+        pid_ = -1;
+        return;
+      }
+      usleep(10000);
+    }
+  }
   kill(-pid_, SIGKILL);
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
@@ -144,6 +193,19 @@ void WorkerProcess::drain_stderr() {
     stderr_tail_.append(buffer.data(), static_cast<std::size_t>(got));
     if (stderr_tail_.size() > stderr_tail_bytes) stderr_tail_.erase(0, stderr_tail_.size() - stderr_tail_bytes);
   }
+}
+
+// What a launcher's end was about: our own line first, then what launchers say of the first process that failed.
+std::string WorkerProcess::end_of_job(int code) const {
+  const auto line_with = [&](std::string_view mark) -> std::string {
+    const std::size_t at = stderr_tail_.find(mark);
+    if (at == std::string::npos) return {};
+    return stderr_tail_.substr(at, stderr_tail_.find('\n', at) - at);
+  };
+  if (std::string line = line_with("assay: rank "); !line.empty()) return line.substr(7);
+  for (const char* mark : {"process rank ", "srun: error: ", "Exit code: "})
+    if (const std::string line = line_with(mark); !line.empty()) return "a rank died: " + line;
+  return fmt::format("the job ended with code {}", code);
 }
 
 Reply WorkerProcess::dead(const std::string& what) {
@@ -185,6 +247,8 @@ std::optional<Reply> WorkerProcess::run(const Job& job, const WorkerLimits& limi
         if (reaped > 0 && WIFSIGNALED(how))
           return dead(fmt::format("crashed: signal {} ({})", WTERMSIG(how), strsignal(WTERMSIG(how))));
         const int code = reaped > 0 && WIFEXITED(how) ? WEXITSTATUS(how) : -1;
+        drain_stderr();
+        if (starts_ranks_ && code != 127) return dead(end_of_job(code));
         return dead(code == 127 ? "the worker could not be started"
                                 : fmt::format("the worker exited with code {}", code));
       }

@@ -7,24 +7,32 @@
 #include <string>
 #include <vector>
 
+#include "harness/ensemble.h"
 #include "harness/job.h"
+#include "harness/launcher.h"
 
 namespace assay::harness {
 
 // Reads one job a line from standard input until it ends and answers each with one line. What a technique prints on
 // standard output goes to standard error instead.
-int worker_loop();
+// With an `ensemble` the first process reads and answers, all of them run.
+int worker_loop(Ensemble* ensemble = nullptr);
+
+// The process is to end with the one that started it, which may be killed. For main() of a program of workers.
+void end_with_parent();
 
 struct WorkerLimits {
   double timeout_seconds = 300;   // of one job; a hang becomes a failed row
   std::int64_t memory_bytes = 0;  // resident set, polled (RLIMIT_AS would break CUDA and sanitizers); 0: no limit
 };
 
-// A child process running `assay worker`. Any failure (crash, hang, memory) ends it; the caller starts a fresh one.
+// A child process running `assay worker`, or a launcher that runs one on every rank. Any failure (crash, hang, memory)
+// ends it; the caller starts a fresh one.
 class WorkerProcess {
  public:
   // `program` is the executable to start as `program worker`.
-  explicit WorkerProcess(const std::string& program);
+  explicit WorkerProcess(const std::string& program) : WorkerProcess(WorkerCommand{.arguments = {program, "worker"}}) {}
+  explicit WorkerProcess(const WorkerCommand& command);
   ~WorkerProcess();
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;
@@ -39,8 +47,10 @@ class WorkerProcess {
  private:
   void kill_and_reap();
   Reply dead(const std::string& what);
+  std::string end_of_job(int code) const;
   void drain_stderr();
 
+  bool starts_ranks_ = false;
   pid_t pid_ = -1;
   int to_ = -1;
   int from_ = -1;

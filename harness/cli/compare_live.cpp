@@ -85,7 +85,7 @@ LiveSide side_of(const Selector& selector, const std::string& program, std::uint
   };
   if (gate)
     side.gate = [options, seed](const Case& item) -> std::optional<results_db::GateRecord> {
-      harness::WorkerProcess worker(options.program.empty() ? harness::own_program() : options.program);
+      harness::WorkerProcess worker(harness::worker_command(item, options));
       const auto reply =
           worker.run(harness::job_of(item, harness::JobKind::gate, seed), options.limits, {}, harness::stop_requested);
       if (!reply) return std::nullopt;

@@ -31,6 +31,8 @@ struct RunArguments {
   std::string fabric;
   std::string resume;
   std::string isolate;
+  std::string launcher;
+  std::string time_limit;
   std::uint64_t seed = 0;
   bool has_seed = false;
   bool no_gate = false;
@@ -167,8 +169,13 @@ void print_cases(const std::vector<harness::Case>& cases) {
 }
 
 void run(const RunArguments& given, Context& context) {
+  harness::refuse_to_be_launched();
   harness::RunOptions options;
   options.command = context.command_line;
+  options.launcher = given.launcher;
+  if (!given.time_limit.empty())
+    options.limits.timeout_seconds =
+        datasets::parse_quantity(given.time_limit, datasets::Dimension::seconds, "--time-limit");
   options.tags = given.tags;
   options.gate = !given.no_gate;
   options.ignore_load = given.ignore_load;
@@ -232,7 +239,11 @@ void add_run(CLI::App& app, Context& context) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command->add_option("--backend", given->backend, "cpu | cuda");
-  command->add_option("--fabric", given->fabric, "of programs over ranks: threads | cluster");
+  command->add_option("--fabric", given->fabric, "of programs over ranks: threads | mpi | cluster");
+  command
+      ->add_option("--launcher", given->launcher,
+                   "starts the ranks of fabric mpi, with its arguments (default: ASSAY_MPIRUN, else what is found)")
+      ->type_name("COMMAND");
   command->add_option("--family", given->families, "only this family of the suite")->allow_extra_args(false);
   command->add_option("--only-tag", given->only_tags, "only cases of the suite with this tag")->allow_extra_args(false);
   command->add_option("--tag", given->tags, "mark the run, to find it again by name")->allow_extra_args(false);
@@ -241,6 +252,8 @@ void add_run(CLI::App& app, Context& context) {
       ->each([given](const std::string&) { given->has_seed = true; });
   command->add_option("--isolate", given->isolate, "one process a `case`, or one a backend and round")
       ->check(CLI::IsMember({"backend", "case"}));
+  command->add_option("--time-limit", given->time_limit, "of one job: a hang becomes a failed row (default 300s)")
+      ->type_name("DURATION");
   command->add_flag("--no-gate", given->no_gate, "time without checking first (A/A studies of the harness)");
   command->add_flag("--roofs,!--no-roofs", given->roofs, "probe the machine's roofs in the same run")
       ->each([given](const std::string& value) { given->no_roofs = value == "false"; });
@@ -252,6 +265,7 @@ void add_run(CLI::App& app, Context& context) {
       "  assay run quick\n"
       "  assay run flash-attention-2 --axis sequence_length=1k..8k:x2 --axis causal=0,1\n"
       "  assay run ring-attention --fabric cluster --axis ranks=1024\n"
+      "  assay run ring-attention --fabric mpi --axis ranks=2,4 --launcher 'mpirun --hostfile hosts'\n"
       "  assay run attention --only-tag bf16 --set launches=10 --tag before\n"
       "  assay run --resume 1f2e3d4c\n"
       "Exit codes: 0 all cases ok, 1 a case failed, 2 bad input, 3 nothing could run, 130 interrupted.");

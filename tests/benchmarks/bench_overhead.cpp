@@ -62,9 +62,8 @@ double plain(Kernel& kernel, double per_iteration, double seconds) {
 }
 
 double under_assay(Kernel& kernel, double seconds) {
-  const harness::TimingResult result =
-      harness::time_region({}, [&] { kernel(); },
-                           {.noise_target = 0, .budget_seconds = seconds, .min_samples = 5, .max_samples = 1'000'000});
+  const harness::TimingResult result = harness::time_region(
+      [&] { kernel(); }, {.noise_target = 0, .budget_seconds = seconds, .min_samples = 5, .max_samples = 1'000'000});
   const std::span<const double> steady = std::span(result.samples).subspan(static_cast<std::size_t>(result.warmup));
   return harness::stats::median(steady);
 }

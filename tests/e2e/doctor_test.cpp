@@ -22,7 +22,8 @@ TEST(Doctor, ListsNoiseAndPartsAsJson) {
   for (const auto& warning : report.at("noise")) EXPECT_FALSE(warning.at("why").get<std::string>().empty());
   std::vector<std::string> names;
   for (const auto& part : report.at("parts")) names.push_back(part.at("name"));
-  for (const char* expected : {"oneDNN", "AMX bf16", "NVIDIA GPU", "CUDA Toolkit", "perf counters", "energy (RAPL)"})
+  for (const char* expected :
+       {"oneDNN", "AMX bf16", "MPI", "NVIDIA GPU", "CUDA Toolkit", "perf counters", "energy (RAPL)"})
     EXPECT_NE(std::find(names.begin(), names.end(), expected), names.end()) << expected;
 }
 

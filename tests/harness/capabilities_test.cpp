@@ -73,6 +73,19 @@ TEST(Capabilities, CuptiForAdministratorsOnlyIsLimited) {
   EXPECT_NE(part("CUPTI", {}, answers).mend.find("RestrictProfilingToAdminUsers=0"), std::string::npos);
 }
 
+TEST(Capabilities, MpiNeedsALauncherAndTheProgramItStarts) {
+  KernelAnswers answers;
+  EXPECT_EQ(part("MPI", {}, answers).readiness, Readiness::absent);
+  answers.launcher = "/usr/bin/mpirun";
+  EXPECT_EQ(part("MPI", {}, answers).readiness, Readiness::limited);
+  EXPECT_NE(part("MPI", {}, answers).mend.find("libopenmpi-dev"), std::string::npos);
+  answers.rank_program = true;
+  EXPECT_EQ(part("MPI", {}, answers).readiness, Readiness::ready);
+  EXPECT_TRUE(part("MPI", {}, answers).used);
+  answers.launcher_problem = "ASSAY_MPIRUN: found 'x'";
+  EXPECT_EQ(part("MPI", {}, answers).found, "ASSAY_MPIRUN: found 'x'");
+}
+
 TEST(Capabilities, WhatIsReadyNeedsNoMending) {
   for (const Capability& held : capabilities(read_system_facts(), ask_kernel())) {
     EXPECT_FALSE(held.found.empty()) << held.name;

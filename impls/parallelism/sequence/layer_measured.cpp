@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 #include "datasets/user_error.h"
+#include "harness/ensemble.h"
 #include "impls/parallelism/sequence/layer_case.h"
 #include "impls/parallelism/sequence/sequence_case.h"
 #include "impls/substrate/cluster/cluster.h"
-#include "impls/substrate/fabric/threads.h"
+#include "impls/substrate/fabric/real_ranks.h"
 
 namespace assay::parallelism {
 
@@ -19,25 +21,56 @@ using results_db::Provenance;
 using substrate::Rank;
 using substrate::RunReport;
 
-constexpr int kLargestThreads = 64;
+constexpr int kMostThreads = 64;
+constexpr int kMostProcesses = 1024;
 
-substrate::Program bound(const LayerProgram& program, SequenceData& data) {
-  return [&](Rank& rank) { return program(rank, data.memory(rank.id())); };
-}
+// One problem with the data of the ranks that this process holds.
+struct Shards {
+  LayerProgram program;
+  SequenceData data;
 
-// The same code path at a shape small enough to compare whole.
-harness::Check check_whole(const LayerScheme& scheme, substrate::ThreadsFabric& fabric, std::uint64_t seed) {
-  SequenceProblem problem = scheme.problem;
-  problem.batch = 1;
-  while (problem.flops() > 1e8 && problem.length > 4 * problem.ranks) problem.length = problem.length / 2 + 1;
-  SequenceData data((SequencePlan(problem)));
-  data.draw(seed);
-  const LayerProgram program = scheme.program(problem);
-  fabric.run(bound(program, data));
-  harness::Check check = data.compare(seed);
-  check.detail = fmt::format("at {} tokens: {}", problem.length, check.detail);
-  return check;
-}
+  Shards(const LayerScheme& scheme, const SequenceProblem& problem, const substrate::RealRanks& ranks, int me)
+      : program(scheme.program(problem)),
+        data(SequencePlan(problem), ranks.conducts() ? std::nullopt : std::optional(me)) {}
+
+  substrate::Program bound(const LayerProgram& which) {
+    return [&](Rank& rank) { return which(rank, data.memory(rank.id())); };
+  }
+  // All processes call it; the first compares.
+  harness::Check compare(substrate::RealRanks& ranks, int count, std::uint64_t seed) {
+    for (int r = 0; r < count; ++r)
+      if (ranks.conducts() || ranks.holds(r))
+        for (const std::span<std::byte> part : data.outputs_of(r)) ranks.bring_home(r, part);
+    return ranks.conducts() ? data.compare(seed) : harness::Check{};
+  }
+};
+
+struct Case {
+  LayerScheme scheme;
+  int me;  // rank of this process; 0 where it holds all
+  substrate::RealRanks ranks;
+  Shards shards;
+
+  Case(const harness::State& state, const LayerScheme& s)
+      : scheme(s),
+        me(state.ensemble() == nullptr ? 0 : state.ensemble()->rank()),
+        ranks(state, s.problem.ranks),
+        shards(scheme, scheme.problem, ranks, me) {}
+  void run(const LayerProgram& which) { ranks.run(shards.bound(which)); }
+
+  // The same code path at a shape small enough to compare whole.
+  harness::Check check_whole(std::uint64_t seed) {
+    SequenceProblem problem = scheme.problem;
+    problem.batch = 1;
+    while (problem.flops() > 1e8 && problem.length > 4 * problem.ranks) problem.length = problem.length / 2 + 1;
+    Shards small(scheme, problem, ranks, me);
+    small.data.draw(seed);
+    ranks.run(small.bound(small.program));
+    harness::Check check = small.compare(ranks, problem.ranks, seed);
+    check.detail = fmt::format("at {} tokens: {}", problem.length, check.detail);
+    return check;
+  }
+};
 
 // The counts need no data: they are those of the same program in virtual time.
 RunReport run_counting(const LayerProgram& program, int ranks) {
@@ -66,19 +99,12 @@ void report_counts(harness::State& state, const RunReport& run) {
 
 void measure_layer(harness::State& state, const LayerScheme& scheme) {
   const SequenceProblem& problem = scheme.problem;
-  if (problem.ranks > kLargestThreads)
+  const bool threads = state.fabric() == "threads";
+  const int most = threads ? kMostThreads : kMostProcesses;
+  if (problem.ranks > most)
     throw UserError(
-        fmt::format("ranks: found {}, expected at most {} on the threads fabric", problem.ranks, kLargestThreads));
-  struct Case {
-    LayerScheme scheme;
-    LayerProgram program;
-    SequenceData data;
-    substrate::ThreadsFabric fabric;
-    explicit Case(const LayerScheme& s)
-        : scheme(s), program(s.program(s.problem)), data(SequencePlan(s.problem)), fabric(s.problem.ranks) {}
-    void run(const LayerProgram& which) { fabric.run(bound(which, data)); }
-  };
-  const auto live = std::make_shared<Case>(scheme);
+        fmt::format("ranks: found {}, expected at most {} on fabric {}", problem.ranks, most, state.fabric()));
+  const auto live = std::make_shared<Case>(state, scheme);
 
   const double tokens = static_cast<double>(problem.length) * problem.batch;
   const double q = tokens * problem.heads * problem.head_dim;
@@ -94,15 +120,15 @@ void measure_layer(harness::State& state, const LayerScheme& scheme) {
   const std::uint64_t seed = state.seed();
   // The gate compares many times with the oracle of one draw.
   state.inputs([live, seed, gating = state.gating()](std::uint64_t drawn) {
-    live->data.draw(drawn);
-    if (gating) live->data.refer(seed);
+    live->shards.data.draw(drawn);
+    if (gating && live->ranks.conducts()) live->shards.data.refer(seed);
   });
-  for (harness::Output& output : live->data.outputs()) state.output(std::move(output));
+  for (harness::Output& output : live->shards.data.outputs()) state.output(std::move(output));
   const auto whole = std::make_shared<std::optional<harness::Check>>();
   state.oracle([live, seed, whole] {
-    harness::Check check = live->data.compare(seed);
-    if (check.coverage == 1) return check;
-    if (!*whole) *whole = check_whole(live->scheme, live->fabric, seed + 1);
+    harness::Check check = live->shards.compare(live->ranks, live->scheme.problem.ranks, seed);
+    if (live->shards.data.compares_all()) return check;
+    if (!*whole) *whole = live->check_whole(seed + 1);
     if (!((*whole)->error <= 1)) {
       check.error = (*whole)->error;
       check.detail = (*whole)->detail;
@@ -111,8 +137,16 @@ void measure_layer(harness::State& state, const LayerScheme& scheme) {
   });
   for (std::size_t i = 0; i < scheme.mutants.size(); ++i)
     state.mutant(scheme.mutants[i].name, [live, i] { live->run(live->scheme.mutants[i].program); });
-  report_counts(state, run_counting(live->program, problem.ranks));
-  state.measure([live] { live->run(live->program); });
+  const auto counted = std::make_shared<const RunReport>(run_counting(live->shards.program, problem.ranks));
+  report_counts(state, *counted);
+  // Before a time counts the real execution must have counted what the virtual one did.
+  state.measure([live, counted, gating = state.gating()] {
+    if (!gating) return live->run(live->shards.program);
+    const RunReport real = live->ranks.run_and_report(live->shards.bound(live->shards.program));
+    const std::string difference = live->ranks.conducts() ? count_difference(real, *counted) : "";
+    if (!difference.empty())
+      throw std::logic_error("the real and the virtual execution differ in their counts: " + difference);
+  });
 }
 
 }  // namespace assay::parallelism

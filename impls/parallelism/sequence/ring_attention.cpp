@@ -191,7 +191,7 @@ const harness::Registration registration({
     .paper = "arXiv 2310.01889",
     .summary = "K and V blocks travel a ring of ranks while each is worked on; exact, forward and backward",
     .implementations =
-        {{.fabrics = {"threads"}, .axes = sequence_axes(), .run = measure_ring, .source_file = __FILE__},
+        {{.fabrics = {"threads", "mpi"}, .axes = sequence_axes(), .run = measure_ring, .source_file = __FILE__},
          {.fabrics = {"cluster"}, .axes = sequence_cluster_axes(), .run = project_ring, .source_file = __FILE__}},
     .project = project_ring_attention,
 });

@@ -26,12 +26,13 @@ std::int64_t element(std::int64_t tokens, int heads, int d, int b, std::int64_t 
 
 }  // namespace
 
-SequenceData::SequenceData(SequencePlan plan) : plan_(std::move(plan)) {
+SequenceData::SequenceData(SequencePlan plan, std::optional<int> only) : plan_(std::move(plan)), only_(only) {
   const auto cut = [&](ShardedTensor& tensor, auto bytes_of) {
     std::int64_t total = 0;
     for (int r = 0; r < plan_.problem.ranks; ++r) {
       tensor.offset.push_back(total);
-      total += (bytes_of(r) + 63) / 64 * 64;
+      tensor.bytes.push_back(only_.value_or(r) == r ? bytes_of(r) : 0);
+      total += (tensor.bytes.back() + 63) / 64 * 64;
     }
     tensor.data.resize(static_cast<std::size_t>(total));
   };
@@ -53,6 +54,7 @@ void SequenceData::draw(std::uint64_t seed) {
     for (int r = 0; r < plan_.problem.ranks; ++r) {
       values.resize(static_cast<std::size_t>(elements_of(r)));
       for (float& value : values) value = static_cast<float>(random.normal());
+      if (only_.value_or(r) != r) continue;  // drawn all the same: a rank's values do not depend on who draws them
       store(plan_.problem.dtype, values.data(), elements_of(r), tensor.part(r));
     }
   };
@@ -69,6 +71,20 @@ SequenceMemory SequenceData::memory(int rank) {
     memory.d_kv = d_kv_.part(rank);
   }
   return memory;
+}
+
+std::vector<std::span<std::byte>> SequenceData::outputs_of(int rank) {
+  std::vector<std::span<std::byte>> parts;
+  const auto add = [&](ShardedTensor& tensor) {
+    parts.emplace_back(tensor.part(rank), static_cast<std::size_t>(tensor.bytes[static_cast<std::size_t>(rank)]));
+  };
+  add(o_);
+  add(lse_);
+  if (plan_.problem.backward) {
+    add(dq_);
+    add(d_kv_);
+  }
+  return parts;
 }
 
 std::vector<harness::Output> SequenceData::outputs() {
@@ -112,6 +128,8 @@ std::vector<double> SequenceData::gather(const ShardedTensor& tensor, bool wide,
   return all;
 }
 
+bool SequenceData::compares_all() const { return plan_.problem.flops() <= kFullOracleFlops; }
+
 void SequenceData::refer(std::uint64_t seed) const {
   const SequenceProblem& p = plan_.problem;
   OracleInputs in{.length = p.length,
@@ -130,8 +148,7 @@ void SequenceData::refer(std::uint64_t seed) const {
     const std::vector<std::int64_t> shard = plan_.layout.positions(r);
     if (!shard.empty()) borders.insert(borders.end(), {shard.front(), shard.back()});
   }
-  reference_ =
-      std::make_shared<const SequenceReference>(std::move(in), p.dtype, p.flops() <= kFullOracleFlops, borders, seed);
+  reference_ = std::make_shared<const SequenceReference>(std::move(in), p.dtype, compares_all(), borders, seed);
 }
 
 Check SequenceData::compare(std::uint64_t seed) const {

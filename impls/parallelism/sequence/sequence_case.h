@@ -3,6 +3,8 @@
 // the one-rank float64 oracle. Serves every scheme that shards tokens.
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "harness/registry.h"
@@ -12,26 +14,32 @@
 
 namespace assay::parallelism {
 
-// A tensor cut along tokens, the parts of the ranks one after the other in one allocation.
+// A tensor cut along tokens, the parts of the ranks one after the other in one allocation; parts that this process does
+// not hold are empty.
 struct ShardedTensor {
   std::vector<std::byte> data;
-  std::vector<std::int64_t> offset;  // bytes, by rank
+  std::vector<std::int64_t> offset, bytes;  // by rank
   std::byte* part(int rank) { return data.data() + offset[static_cast<std::size_t>(rank)]; }
   const std::byte* part(int rank) const { return data.data() + offset[static_cast<std::size_t>(rank)]; }
 };
 
 class SequenceData {
  public:
-  explicit SequenceData(SequencePlan plan);
+  // Of all ranks, or of `only` that one: what a process that is one rank of many holds.
+  explicit SequenceData(SequencePlan plan, std::optional<int> only = {});
 
   // Q, K, V and dO from N(0, 1), rounded to the dtype.
   void draw(std::uint64_t seed);
   SequenceMemory memory(int rank);
+  // The outputs of one rank, for those who bring them to where all are compared.
+  std::vector<std::span<std::byte>> outputs_of(int rank);
   std::vector<harness::Output> outputs();
 
   // Against the oracle of the inputs last drawn, which is kept until the next draw: every element where that costs at
   // most 2 GFLOP, else samples chosen by `seed` (sequence_check.h).
   harness::Check compare(std::uint64_t seed) const;
+  // Whether every element is compared.
+  bool compares_all() const;
   // Computes that oracle now rather than in the first comparison.
   void refer(std::uint64_t seed) const;
 
@@ -40,6 +48,7 @@ class SequenceData {
   double at(const ShardedTensor& tensor, bool wide, int rank, std::int64_t index) const;
 
   SequencePlan plan_;
+  std::optional<int> only_;
   ShardedTensor q_, kv_, o_, lse_, d_out_, dq_, d_kv_;
   mutable std::shared_ptr<const SequenceReference> reference_;
 };

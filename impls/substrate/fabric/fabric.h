@@ -73,6 +73,10 @@ struct RunReport {
   std::int64_t memory_peak() const;  // largest over ranks
 };
 
+// Where two executions of one program differ in what is counted (messages and bytes of each rank, peer and kind, peaks
+// of memory); "" where they are equal, as the real and the virtual execution must be.
+std::string count_difference(const RunReport& a, const RunReport& b);
+
 // One half of a message.
 struct Half {
   int peer = 0;

@@ -1,6 +1,7 @@
 #include "impls/substrate/fabric/ledger.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace assay::substrate {
 
@@ -61,5 +62,18 @@ void MemoryLedger::release(std::uint32_t entry, std::int64_t bytes, Picoseconds 
 }
 
 void MemoryLedger::clear() { *this = {}; }
+
+MemoryLedger MemoryLedger::of(Contents contents) {
+  MemoryLedger ledger;
+  ledger.entries_ = std::move(contents.entries);
+  for (const LedgerEntry& entry : ledger.entries_) {
+    ledger.names_.push_back(entry.name);
+    ledger.category_live_[static_cast<std::size_t>(entry.category)] += entry.live;
+  }
+  ledger.category_peak_ = contents.category_peak;
+  ledger.live_ = contents.live;
+  ledger.peak_ = contents.peak;
+  return ledger;
+}
 
 }  // namespace assay::substrate

@@ -34,6 +34,14 @@ class MemoryLedger {
   void release(std::uint32_t entry, std::int64_t bytes, Picoseconds now);
   void clear();
 
+  // As it was in another process.
+  struct Contents {
+    std::vector<LedgerEntry> entries;
+    std::array<std::int64_t, kMemoryCategories> category_peak{};
+    std::int64_t live = 0, peak = 0;
+  };
+  static MemoryLedger of(Contents contents);
+
   std::int64_t live() const { return live_; }
   std::int64_t peak() const { return peak_; }
   std::int64_t peak(Memory category) const { return category_peak_[static_cast<std::size_t>(category)]; }

@@ -64,6 +64,36 @@ std::int64_t RunReport::memory_peak() const {
   return peak;
 }
 
+std::string count_difference(const RunReport& a, const RunReport& b) {
+  if (a.ranks.size() != b.ranks.size()) return fmt::format("{} ranks, {} ranks", a.ranks.size(), b.ranks.size());
+  for (std::size_t r = 0; r < a.ranks.size(); ++r) {
+    const auto& x = a.ranks[r];
+    const auto& y = b.ranks[r];
+    for (std::size_t c = 0; c < kMemoryCategories; ++c) {
+      const auto category = static_cast<Memory>(c);
+      if (x.memory.peak(category) != y.memory.peak(category))
+        return fmt::format("rank {}: peak of {} memory {} B, {} B", r, to_string(category), x.memory.peak(category),
+                           y.memory.peak(category));
+    }
+    if (x.memory.peak() != y.memory.peak())
+      return fmt::format("rank {}: peak of memory {} B, {} B", r, x.memory.peak(), y.memory.peak());
+    const auto& left = x.messages.entries();
+    const auto& right = y.messages.entries();
+    const auto text = [](const MessageLogEntry& each) {
+      return fmt::format("{} {} '{}' of {} B {} rank {}", each.direction == Direction::sent ? "sends" : "receives",
+                         each.messages, each.tag.name, each.bytes, each.direction == Direction::sent ? "to" : "from",
+                         each.peer);
+    };
+    for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i) {
+      const std::string one = i < left.size() ? text(left[i]) : "nothing more";
+      const std::string other = i < right.size() ? text(right[i]) : "nothing more";
+      if (one != other || (i < left.size() && left[i].tag.value != right[i].tag.value))
+        return fmt::format("rank {} {}, {}", r, one, other);
+    }
+  }
+  return {};
+}
+
 // ---- Buffer
 
 Storage::~Storage() {
@@ -166,7 +196,9 @@ void PendingMessage::complete() {
 void PendingMessage::abandon() noexcept {
   if (send_ != kNoOp) rank_->fabric_->abandon(*rank_, send_);
   if (receive_ != kNoOp) rank_->fabric_->abandon(*rank_, receive_);
-  if (outgoing_) --outgoing_->borrows;
+  if (!outgoing_) return;
+  --outgoing_->borrows;
+  rank_->withdrawn_.push_back(std::move(outgoing_));
 }
 
 // ---- Rank
@@ -181,6 +213,7 @@ void Rank::begin(const Picoseconds* clock, std::size_t timeline_limit) {
 RankReport Rank::take_report(std::vector<Interval>& intervals) {
   intervals.insert(intervals.end(), intervals_.begin(), intervals_.end());
   intervals_.clear();
+  withdrawn_.clear();
   return std::move(report_);
 }
 

@@ -138,7 +138,8 @@ class Rank {
   RankReport report_;
   std::vector<Interval> intervals_;
   std::size_t timeline_limit_ = 0;
-  std::vector<std::shared_ptr<Storage>> spare_;  // freed storage, so that each hop does not map fresh pages
+  std::vector<std::shared_ptr<Storage>> withdrawn_;  // of sends nobody awaits; a peer may read until the run ends
+  std::vector<std::shared_ptr<Storage>> spare_;      // freed storage, so that each hop does not map fresh pages
 };
 
 template <class Body>

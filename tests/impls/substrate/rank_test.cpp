@@ -202,6 +202,21 @@ TEST(Rank, TheLedgerKeepsPeaksByCategoryAndWhatMadeThem) {
   EXPECT_LE(memory.entries()[1].first, memory.entries()[1].last);
 }
 
+TEST(Rank, RunsThatCountDifferentlyAreToldApart) {
+  const auto run_of = [](int messages, std::int64_t bytes, std::int64_t held) {
+    ThreadsFabric fabric(2);
+    return fabric.run([=](Rank& rank) -> Task<> {
+      const Buffer scratch = rank.allocate("scratch", Memory::workspace, held);
+      const Buffer mine = rank.allocate("number", Memory::workspace, bytes);
+      for (int i = 0; i < messages; ++i) const Buffer got = co_await rank.shift(mine, +1, {.tag = kToken});
+    });
+  };
+  EXPECT_EQ(count_difference(run_of(2, 8, 100), run_of(2, 8, 100)), "");
+  EXPECT_EQ(count_difference(run_of(2, 8, 100), run_of(3, 8, 100)),
+            "rank 0 sends 2 'token' of 16 B to rank 1, sends 3 'token' of 24 B to rank 1");
+  EXPECT_EQ(count_difference(run_of(2, 8, 100), run_of(2, 8, 200)), "rank 0: peak of workspace memory 108 B, 208 B");
+}
+
 TEST(Rank, ARankOutsideTheRingIsRefused) {
   ThreadsFabric fabric(2);
   EXPECT_THROW(fabric.run([](Rank& rank) -> Task<> {
