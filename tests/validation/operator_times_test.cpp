@@ -49,10 +49,10 @@ TEST(OperatorTimes, AgreeWithThePublicA100ProfileWithinTheResidualsTheyState) {
     RecordProperty(name + "_p90", std::to_string(bars.second));
     EXPECT_LE(bars.second, 1.02 * a100.constants.at("eff_" + name).p90_error) << name;
   }
-  EXPECT_LE(found.at("gemm").first, 0.06);
-  EXPECT_LE(found.at("pointwise").first, 0.10);
-  EXPECT_LE(found.at("norm").first, 0.20);
-  EXPECT_LE(found.at("copy").first, 0.10);
+  EXPECT_LE(found.at("gemm").first, 0.05);
+  EXPECT_LE(found.at("pointwise").first, 0.06);
+  EXPECT_LE(found.at("norm").first, 0.06);
+  EXPECT_LE(found.at("copy").first, 0.06);
 }
 
 // Times written down by hand from the datasheet: a product that fills the device, one that streams weights, one
@@ -60,9 +60,10 @@ TEST(OperatorTimes, AgreeWithThePublicA100ProfileWithinTheResidualsTheyState) {
 TEST(OperatorTimes, AgreeWithASmallProfileOfPlainArithmetic) {
   const datasets::Device a100 = device("a100-80g-sxm");
   const std::string file = testing::TempDir() + "/small_profile.csv";
-  // 4096 tokens, hidden 4096, 32 heads: up projection 2 x 4096 x 22016 x 4096 FLOP at 0.81 x 312 TFLOP/s is 2.92 ms.
+  // 4096 tokens, hidden 4096, 32 heads: up projection 2 x 4096 x 22016 x 4096 FLOP at 0.81 x 312 TFLOP/s is 2.92 ms;
+  // the addition moves 100.7 MB at 0.93 x 2.04 TB/s.
   std::ofstream(file) << "device,model,n_head,n_kv_head,n_embd,n_ff,tensor_parallel,num_tokens,mlp_up_proj_ms,add_ms\n"
-                         "a100,m,32,32,4096,11008,1,4096,2.92,0.0494\n"
+                         "a100,m,32,32,4096,11008,1,4096,2.92,0.0549\n"
                          "a100,m,32,32,4096,11008,1,1,0.107,\n";
   const auto found = errors(file);
   EXPECT_LE(found.at("gemm").second, 0.1);
@@ -123,8 +124,14 @@ TEST(OperatorTimes, DerivedAttentionAgreesWithPublicMeasurementsWithinItsBars) {
 TEST(OperatorTimes, EveryConstantMovesTimesTheRightWay) {
   const AttentionShape shape{
       .batch = 2, .heads = 16, .kv_heads = 16, .sequence = 2048, .keys = 2048, .head_dim = 128, .causal = true};
-  std::vector<OpWork> works{gemm_work(2048, 4096, 4096, OpDtype::bf16), gemm_work(8, 4096, 4096, OpDtype::bf16),
-                            pointwise_work(1e7, 1e7, OpDtype::bf16), norm_work(1e7, 1e7, OpDtype::bf16),
+  std::vector<OpWork> works{gemm_work(2048, 4096, 4096, OpDtype::bf16),
+                            gemm_work(8, 4096, 4096, OpDtype::bf16),
+                            gemm_work(96, 1024, 8192, OpDtype::bf16),
+                            pointwise_work(1e6, 1e6, OpDtype::bf16, 256),
+                            norm_work(1e6, 1e6, OpDtype::bf16, 256),
+                            copy_work(1e5),
+                            pointwise_work(1e7, 1e7, OpDtype::bf16),
+                            norm_work(1e7, 1e7, OpDtype::bf16),
                             copy_work(1e7)};
   for (const auto schedule : {AttentionSchedule::flash1, AttentionSchedule::flash2, AttentionSchedule::materialised,
                               AttentionSchedule::mem_efficient}) {
@@ -145,12 +152,15 @@ TEST(OperatorTimes, EveryConstantMovesTimesTheRightWay) {
   };
   for (const char* rate :
        {"peak_bf16", "memory_bandwidth", "exp_per_second", "shared_bandwidth", "l2_bandwidth", "eff_gemm", "eff_memory",
-        "eff_pointwise", "eff_norm", "eff_copy", "eff_attention", "gemm_overlap"}) {
+        "eff_operands", "eff_pointwise", "eff_norm", "eff_copy", "eff_attention", "eff_pointwise_l2", "eff_norm_l2",
+        "eff_copy_l2", "throttle_after_seconds"}) {
     const auto [slower, faster] = moves(rate, 1.2);
     EXPECT_EQ(slower, 0) << rate;
     EXPECT_GT(faster, 0) << rate;
   }
-  for (const char* cost : {"launch_seconds", "pointwise_seconds", "norm_seconds", "copy_seconds"}) {
+  for (const char* cost :
+       {"launch_seconds", "pointwise_seconds", "norm_seconds", "copy_seconds", "gemm_exposed", "pointwise_row_seconds",
+        "norm_row_seconds", "gemm_tile_seconds", "split_seconds", "throttle"}) {
     const auto [slower, faster] = moves(cost, 1.2);
     EXPECT_EQ(faster, 0) << cost;
     EXPECT_GT(slower, 0) << cost;

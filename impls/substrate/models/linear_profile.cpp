@@ -80,10 +80,10 @@ std::vector<MeasuredOperator> read_linear_profile(const std::string& file) {
     add("attn_post_proj_ms", "gemm", gemm_work(tokens, hidden, heads * width, OpDtype::fp16));
     add("mlp_up_proj_ms", "gemm", gemm_work(tokens, 2 * inner, hidden, OpDtype::fp16));  // gate and up in one product
     add("mlp_down_proj_ms", "gemm", gemm_work(tokens, hidden, inner, OpDtype::fp16));
-    add("attn_rope_ms", "pointwise", pointwise_work(t * rotated, t * rotated, OpDtype::fp16));
-    add("mlp_act_ms", "pointwise", pointwise_work(2 * t * f, t * f, OpDtype::fp16));
-    add("input_layernorm_ms", "norm", norm_work(t * h, t * h, OpDtype::fp16));
-    add("post_attention_layernorm_ms", "norm", norm_work(t * h, t * h, OpDtype::fp16));
+    add("attn_rope_ms", "pointwise", pointwise_work(t * rotated, t * rotated, OpDtype::fp16, tokens));
+    add("mlp_act_ms", "pointwise", pointwise_work(2 * t * f, t * f, OpDtype::fp16, tokens));
+    add("input_layernorm_ms", "norm", norm_work(t * h, t * h, OpDtype::fp16, tokens));
+    add("post_attention_layernorm_ms", "norm", norm_work(t * h, t * h, OpDtype::fp16, tokens));
     add("add_ms", "copy", [&] {
       OpWork work = copy_work(t * h * 2);
       work.bytes = 3 * t * h * 2;  // two read, one written

@@ -61,7 +61,7 @@ struct OpWork {
   double flops = 0;  // executed FLOPs; masked-out blocks are not counted
   double bytes = 0;  // device memory traffic, each operand once
   double exps = 0;   // exponentials, attention only
-  // gemm: C[m, n] += A[m, k] B[k, n], `batch` times.
+  // gemm: C[m, n] += A[m, k] B[k, n], `batch` times. pointwise and norm: m rows of n results; 0 where unknown.
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t batch = 1;
   // attention: `sequence` query rows against `keys` key rows of one head; heads, kv_heads and batch multiply it.

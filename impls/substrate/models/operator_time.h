@@ -1,7 +1,8 @@
 #pragma once
 // How long one operator takes on a device: the larger of compute and memory, with the quantisation of tiles and waves,
-// split-K, what is not matrix multiplication, and launches. Constants come from the device's descriptor; the fitted
-// ones (eff_gemm, eff_memory ...) from measured operator times, never from a claim.
+// split-K, operands from L2, the clock that falls under long load, rows of streaming kernels, and launches. Constants
+// come from the device's descriptor; the fitted ones (eff_gemm, eff_memory ...) from measured operator times, never
+// from a claim.
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct OperatorTime {
 };
 
 double peak(const datasets::Device& device, OpDtype dtype);  // FLOP/s, dense
+// How much slower a kernel gets that keeps the tensor cores busy for `seconds`: the power limit takes the boost clock
+// back.
+double sustained(const datasets::Device& device, double seconds);
 OperatorTime operator_time(const datasets::Device& device, const OpWork& work);
 inline double operator_seconds(const datasets::Device& device, const OpWork& work) {
   return operator_time(device, work).seconds;

@@ -93,16 +93,21 @@ OpWork attention_backward_work(const AttentionShape& shape, AttentionSchedule sc
   return work;
 }
 
-OpWork pointwise_work(double elements_read, double elements_written, OpDtype dtype) {
+OpWork pointwise_work(double elements_read, double elements_written, OpDtype dtype, std::int64_t rows) {
   OpWork work;
   work.kind = OpKind::pointwise;
   work.dtype = dtype;
   work.bytes = (elements_read + elements_written) * bytes_per_element(dtype);
+  if (rows > 0) {
+    work.m = rows;
+    work.n = static_cast<std::int64_t>((elements_written > 0 ? elements_written : elements_read) /
+                                       static_cast<double>(rows));
+  }
   return work;
 }
 
-OpWork norm_work(double elements_read, double elements_written, OpDtype dtype) {
-  OpWork work = pointwise_work(elements_read, elements_written, dtype);
+OpWork norm_work(double elements_read, double elements_written, OpDtype dtype, std::int64_t rows) {
+  OpWork work = pointwise_work(elements_read, elements_written, dtype, rows);
   work.kind = OpKind::norm;
   return work;
 }

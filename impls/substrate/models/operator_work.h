@@ -20,9 +20,10 @@ double visible_pairs(const AttentionShape& shape);  // unmasked (query, key) pai
 OpWork attention_work(const AttentionShape& shape, AttentionSchedule schedule, OpDtype dtype);
 OpWork attention_backward_work(const AttentionShape& shape, AttentionSchedule schedule, OpDtype dtype);
 
-// Elements of `dtype` read and written through device memory.
-OpWork pointwise_work(double elements_read, double elements_written, OpDtype dtype);
-OpWork norm_work(double elements_read, double elements_written, OpDtype dtype);  // a reduction along rows
-OpWork copy_work(double bytes);                                                  // read once and written once
+// Elements of `dtype` read and written through device memory; with `rows` (tokens), one block of threads a row.
+OpWork pointwise_work(double elements_read, double elements_written, OpDtype dtype, std::int64_t rows = 0);
+// A reduction along rows.
+OpWork norm_work(double elements_read, double elements_written, OpDtype dtype, std::int64_t rows = 0);
+OpWork copy_work(double bytes);  // read once and written once
 
 }  // namespace assay::substrate
