@@ -33,23 +33,6 @@ const char* to_string(Op op) {
   return "?";
 }
 
-ChannelCounts& ChannelCounts::operator+=(const ChannelCounts& more) {
-  activations += more.activations;
-  macs += more.macs;
-  results += more.results;
-  vectors += more.vectors;
-  reads += more.reads;
-  writes += more.writes;
-  refreshes += more.refreshes;
-  open += more.open;
-  return *this;
-}
-
-ChannelCounts ChannelCounts::times(std::int64_t factor) const {
-  return {activations * factor, macs * factor,   results * factor,   vectors * factor,
-          reads * factor,       writes * factor, refreshes * factor, open * factor};
-}
-
 Channel::Channel(const PimDevice& device) : device_(&device), banks_(static_cast<std::size_t>(device.banks)) {}
 
 Picoseconds Channel::earliest(const Command& command) const {

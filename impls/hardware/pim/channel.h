@@ -42,8 +42,20 @@ struct ChannelCounts {
   Picoseconds open = 0;  // time with any row open
 
   bool operator==(const ChannelCounts&) const = default;
-  ChannelCounts& operator+=(const ChannelCounts& more);
-  ChannelCounts times(std::int64_t factor) const;
+  ChannelCounts& operator+=(const ChannelCounts& more) {
+    activations += more.activations;
+    macs += more.macs;
+    results += more.results;
+    vectors += more.vectors;
+    reads += more.reads;
+    writes += more.writes;
+    refreshes += more.refreshes;
+    open += more.open;
+    return *this;
+  }
+  ChannelCounts times(std::int64_t n) const {
+    return {activations * n, macs * n, results * n, vectors * n, reads * n, writes * n, refreshes * n, open * n};
+  }
   std::int64_t pin_columns() const { return results + vectors + reads + writes; }
   std::int64_t bank_columns(int banks) const { return macs * banks + reads + writes; }
 };
