@@ -22,8 +22,8 @@ std::string to_text(const RankReport& report, const std::vector<Interval>& inter
     name(each.name);
   }
   for (const MessageLogEntry& each : report.messages.entries()) {
-    put(each.peer, each.tag.value, static_cast<int>(each.direction), each.messages, each.bytes, each.first_issue,
-        each.last_end, each.in_flight, each.exposed, each.exposed_transfer);
+    put(each.peer, each.tag.value, static_cast<int>(each.direction), each.messages, each.bytes, each.in_flight,
+        each.exposed, each.exposed_transfer);
     name(each.tag.name);
   }
   for (const Interval& each : intervals) {
@@ -77,13 +77,11 @@ RankReport report_from_text(const std::string& text, const std::function<const c
     each.direction = static_cast<Direction>(number());
     each.messages = number();
     each.bytes = number();
-    each.first_issue = number();
-    each.last_end = number();
     each.in_flight = number();
     each.exposed = number();
     each.exposed_transfer = number();
     each.tag.name = name();
-    report.messages[report.messages.entry(each.peer, each.tag, each.direction, each.first_issue)] = each;
+    report.messages[report.messages.entry(each.peer, each.tag, each.direction)] = each;
   }
   for (std::int64_t i = 0; i < spans; ++i) {
     Interval each;

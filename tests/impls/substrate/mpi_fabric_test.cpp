@@ -95,7 +95,7 @@ TEST(ReportText, CarriesWhatARankCounted) {
   const auto entry = report.memory.charge("kv block", Memory::communication, 100, 1);
   report.memory.charge("o", Memory::output, 50, 2);
   report.memory.release(entry, 100, 3);
-  MessageLogEntry& sent = report.messages[report.messages.entry(2, {4, "all to all"}, Direction::sent, 8)];
+  MessageLogEntry& sent = report.messages[report.messages.entry(2, {4, "all to all"}, Direction::sent)];
   sent.messages = 3;
   sent.bytes = 300;
   const std::vector<Interval> intervals = {{1, Lane::wait, "kv block", 4, 6}};
