@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -13,6 +12,7 @@
 
 #include "datasets/content_hash.h"
 #include "datasets/user_error.h"
+#include "harness/clock.h"
 #include "harness/registry.h"
 #include "harness/stats/median.h"
 #include "harness/timing.h"
@@ -29,15 +29,6 @@ struct Skipped {
 struct GateFailure {
   std::string reason;
 };
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::int64_t unix_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 // What the conductor of an ensemble has all processes do, itself included.
 struct Step {

@@ -17,12 +17,6 @@ JobKind kind_from(const std::string& text) {
   throw std::invalid_argument("not a job kind: " + text);
 }
 
-Status status_from(const std::string& text) {
-  for (const Status status : {Status::ok, Status::failed, Status::skipped})
-    if (text == to_string(status)) return status;
-  throw std::invalid_argument("not a status: " + text);
-}
-
 // JSON has no NaN or infinity; they travel as words.
 json number(double value) {
   if (value != value) return "nan";
@@ -203,7 +197,7 @@ std::string to_json_line(const Reply& reply) {
 Reply reply_from_json(const std::string& line) {
   const json object = json::parse(line);
   Reply reply;
-  reply.status = status_from(object.at("status"));
+  reply.status = results_db::status_from(object.at("status"));
   reply.reason = object.at("reason");
   reply.user_error = object.at("user_error");
   reply.projected = object.at("projected");

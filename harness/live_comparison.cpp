@@ -1,20 +1,15 @@
 #include "harness/live_comparison.h"
 
 #include <algorithm>
-#include <chrono>
 #include <set>
 
+#include "harness/clock.h"
 #include "harness/environment.h"
 #include "harness/runner.h"
 #include "harness/signals.h"
 
 namespace assay::harness {
 namespace {
-
-std::int64_t unix_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 // The cases of one side as one suite, enough to run them again.
 std::string suite_text(const std::vector<LivePair>& pairs, bool is_b) {

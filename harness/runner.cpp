@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -14,6 +13,7 @@
 #include <tuple>
 
 #include "datasets/user_error.h"
+#include "harness/clock.h"
 #include "harness/code_hash.h"
 #include "harness/environment.h"
 #include "harness/machine_lock.h"
@@ -31,13 +31,6 @@ using results_db::Status;
 constexpr const char* roofs_technique = "hardware/cpu-roofs";
 constexpr double default_busy_limit = 0.25;  // share of all cores used by others above which a run is flagged
 
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-std::int64_t unix_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 std::uint64_t fresh_seed() {
   std::random_device device;
   return (static_cast<std::uint64_t>(device()) << 31) ^ device();  // fits a signed 64-bit column

@@ -11,7 +11,6 @@
 
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,16 +21,13 @@
 
 #include "datasets/user_error.h"
 #include "harness/case_state.h"
+#include "harness/clock.h"
 
 namespace assay::harness {
 namespace {
 
 constexpr std::size_t stderr_tail_bytes = 4096;
 constexpr int poll_ms = 50;
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 void write_all(int file, std::string_view text) {
   while (!text.empty()) {

@@ -9,6 +9,8 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "harness/stats/median.h"
+
 namespace assay::harness::claims {
 namespace {
 
@@ -20,12 +22,6 @@ constexpr double kSlack = 1e-9;
 bool within(double distance, double tolerance) { return distance <= tolerance + kSlack * std::max(1.0, tolerance); }
 
 bool says(std::string_view note, std::string_view word) { return note.find(word) != std::string_view::npos; }
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 struct Reduced {
   double value = 0;
@@ -47,7 +43,7 @@ Reduced reduce(const Claim& claim, const std::vector<double>& grid) {
     case Bound::range:
       break;
   }
-  if (says(claim.note, "median") || says(claim.note, "typical")) return {median(grid), "median" + size};
+  if (says(claim.note, "median") || says(claim.note, "typical")) return {stats::median(grid), "median" + size};
   if (says(claim.note, "geometric") && !says(claim.note, "arithmetic")) {
     double sum = 0;
     for (const double value : grid) sum += std::log(value);
@@ -56,7 +52,7 @@ Reduced reduce(const Claim& claim, const std::vector<double>& grid) {
   if (says(claim.note, "mean") || says(claim.note, "average")) {
     return {std::accumulate(grid.begin(), grid.end(), 0.0) / static_cast<double>(grid.size()), "mean" + size};
   }
-  return {median(grid), "median" + size};
+  return {stats::median(grid), "median" + size};
 }
 
 Judgement judge_ratio(double paper, double ours) {
@@ -132,7 +128,7 @@ Judgement judge_range(const Claim& claim, const std::vector<double>& grid) {
   const auto inside = std::count_if(grid.begin(), grid.end(), [&](double value) {
     return value >= low - kSlack * std::abs(low) && value <= high + kSlack * std::abs(high);
   });
-  Judgement judgement{Verdict::not_reproduced, median(grid), ""};
+  Judgement judgement{Verdict::not_reproduced, stats::median(grid), ""};
   if (grid.size() > 1) judgement.reason = fmt::format("ours {:.3g} to {:.3g}", *least, *most);
   if (inside == static_cast<std::ptrdiff_t>(grid.size())) {
     judgement.verdict = Verdict::reproduced;

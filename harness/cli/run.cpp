@@ -1,9 +1,12 @@
 #include "harness/runner.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -13,6 +16,7 @@
 #include "datasets/user_error.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/run_view.h"
+#include "harness/registry.h"
 #include "harness/suite.h"
 
 namespace assay::cli {
@@ -43,7 +47,14 @@ struct RunArguments {
   bool quiet = false;
 };
 
-// --set KEY=VALUE: how the cases are measured.
+constexpr std::array kSettings{"launches",    "noise_target", "time_budget", "min_samples",
+                               "max_samples", "order",        "max_load"};
+
+// --set KEY=VALUE: how the cases are measured, or an axis by its name.
+bool is_setting(const std::string& text) {
+  return std::find(kSettings.begin(), kSettings.end(), text.substr(0, text.find('='))) != kSettings.end();
+}
+
 void apply_setting(harness::Suite& suite, const std::string& text) {
   const std::size_t equals = text.find('=');
   const std::string key = text.substr(0, equals);
@@ -80,19 +91,33 @@ void apply_setting(harness::Suite& suite, const std::string& text) {
     suite.order = value;
   } else if (key == "max_load") {
     suite.max_load = datasets::parse_quantity(value, Dimension::fraction, where);
-  } else {
-    throw UserError(fmt::format(
-        "--set {}: unknown setting, expected launches, noise_target, time_budget, min_samples, max_samples, order or "
-        "max_load (axes go by --axis NAME=VALUES)",
-        key));
   }
+}
+
+// A --set that names no setting is an axis of the technique.
+void require_axis(const harness::Technique& technique, const std::string& text) {
+  const std::string key = text.substr(0, text.find('='));
+  std::vector<std::string> known(kSettings.begin(), kSettings.end());
+  for (const auto& implementation : technique.implementations)
+    for (const harness::Axis& axis : implementation.axes)
+      if (std::find(known.begin(), known.end(), axis.name) == known.end()) known.push_back(axis.name);
+  if (std::find(known.begin(), known.end(), key) != known.end()) return;
+  throw UserError(fmt::format("--set {}: neither a setting ({}) nor an axis of {}; nearest: {}", key,
+                              fmt::join(kSettings, ", "), technique.id,
+                              fmt::join(harness::nearest_names(key, known), ", ")));
 }
 
 harness::Suite chosen_suite(const RunArguments& given) {
   std::vector<harness::AxisOverride> axes;
   for (const std::string& text : given.axes) axes.push_back(harness::parse_axis_override(text));
+  const bool of_suite = harness::is_suite_name(given.target);
+  for (const std::string& text : given.settings) {
+    if (is_setting(text)) continue;
+    if (!of_suite) require_axis(harness::resolve_technique(given.target), text);
+    axes.push_back(harness::parse_axis_override(text));
+  }
   harness::Suite suite;
-  if (harness::is_suite_name(given.target)) {
+  if (of_suite) {
     harness::Selection selection;
     selection.axes = axes;
     selection.families = given.families;
@@ -105,7 +130,8 @@ harness::Suite chosen_suite(const RunArguments& given) {
     suite = harness::suite_of_technique(technique, axes, given.backend, given.fabric);
     suite.roofs = true;
   }
-  for (const std::string& text : given.settings) apply_setting(suite, text);
+  for (const std::string& text : given.settings)
+    if (is_setting(text)) apply_setting(suite, text);
   if (!given.isolate.empty()) suite.isolate = given.isolate;
   if (given.roofs) suite.roofs = true;
   if (given.no_roofs) suite.roofs = false;
@@ -235,7 +261,7 @@ void add_run(CLI::App& app, Context& context) {
       ->allow_extra_args(false);
   command
       ->add_option("--set", given->settings,
-                   "launches, noise_target, time_budget, min_samples, max_samples, order, max_load")
+                   "launches, noise_target, time_budget, min_samples, max_samples, order, max_load; or an axis")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command->add_option("--backend", given->backend, "cpu | cuda");

@@ -214,6 +214,15 @@ TEST_F(RunProgram, RerunRefusesWhatItCannotName) {
   EXPECT_TRUE(says(no_capsule.err, "not a capsule")) << no_capsule.err;
 }
 
+TEST_F(RunProgram, SetTakesAnAxisOfTheTechniqueAsWell) {
+  const Outcome cases = scratch_.assay("run ring-attention --dry-run --fabric cluster --set ranks=4 --set launches=2");
+  EXPECT_EQ(cases.code, 0) << cases.err;
+  EXPECT_TRUE(says(cases.out, "ranks=4")) << cases.out;
+  const Outcome unknown = scratch_.assay("run ring-attention --set sequence_lenght=4k");
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_TRUE(says(unknown.err, "nearest: sequence_length")) << unknown.err;
+}
+
 TEST_F(RunProgram, CompletionScriptsAreScripts) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const Outcome script = scratch_.assay(std::string("completion ") + shell);
