@@ -47,6 +47,26 @@ struct RunArguments {
   bool quiet = false;
 };
 
+// A database that a refused run made and left empty goes with it.
+class NewDatabase {
+ public:
+  explicit NewDatabase(std::string file) : file_(std::move(file)), made_(!std::filesystem::exists(file_)) {}
+  NewDatabase(const NewDatabase&) = delete;
+  NewDatabase& operator=(const NewDatabase&) = delete;
+  ~NewDatabase() {
+    if (!made_ || std::uncaught_exceptions() == 0) return;
+    try {
+      if (!results_db::Store::open(file_, results_db::Open::read_only).runs().empty()) return;
+      for (const char* part : {"", "-wal", "-shm"}) std::filesystem::remove(file_ + part);
+    } catch (const std::exception&) {  // an empty file stays, which harms nobody
+    }
+  }
+
+ private:
+  std::string file_;
+  bool made_;
+};
+
 constexpr std::array kSettings{"launches",    "noise_target", "time_budget", "min_samples",
                                "max_samples", "order",        "max_load"};
 
@@ -224,6 +244,7 @@ void run(const RunArguments& given, Context& context) {
     return;
   }
 
+  const NewDatabase database(context.database);
   auto store = results_db::Store::open(context.database, results_db::Open::create);
   for (const std::string& note : store.notes()) fmt::print(stderr, "assay: {}\n", note);
   ProgressPrinter printer(context);

@@ -34,6 +34,12 @@ TEST_F(BadInput, UnknownTechniqueNamesTheNearest) {
   refused("run flash-atention-2", {"flash-atention-2", "attention/flash-attention-2"});
 }
 
+TEST_F(BadInput, ARefusedRunLeavesNoDatabaseBehind) {
+  refused("run ring-attention --fabric threads --axis ranks=65 --ignore-load --no-roofs",
+          {"ranks", "65", "at most 64"});
+  EXPECT_FALSE(std::filesystem::exists(scratch_.database()));
+}
+
 TEST_F(BadInput, BadTomlNamesFileAndLine) {
   const auto file = scratch_.write("broken.toml", "title = \"x\"\n[[case]]\ntechnique = \n");
   refused("run " + file.string(), {"broken.toml:3"});
