@@ -59,6 +59,8 @@ std::optional<Projection> project_pim_gpt(const Setting& setting, const std::str
   const auto& [pim, run] = run_of(setting, device, plan_of(setting));
   const double total = substrate::to_seconds(run.total);
   Projection projection;
+  // Times and energies of a PIM package are backed by no measurement; counts need none.
+  projection.inside_domain = quantity == "hit_rate" || quantity == "dram_bytes";
   projection.note = "timing of the public GDDR6 preset, sizes of the arithmetic chip assumed (docs/pim.md)";
   if (quantity == "e2e_latency") {
     projection.value = total;
@@ -93,6 +95,7 @@ std::optional<Projection> project_decode_on(const Setting& setting, const std::s
   const BaselineRun framework = decode_on(device, dtype, shape, plan, framework_software(device));
   const BaselineRun roofline = decode_on(device, dtype, shape, plan, roofline_software());
   Projection projection;
+  projection.inside_domain = quantity == "dram_bytes" || device.has("eff_memory");
   projection.parts = {{"memory", "none", framework.memory_seconds},
                       {"compute", "none", framework.compute_seconds},
                       {"launches", "none", framework.launch_seconds},

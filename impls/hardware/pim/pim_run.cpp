@@ -68,7 +68,7 @@ class Decoder {
         engine_(plan.reuse ? make_reused_engine(mapping) : make_direct_engine(mapping, plan.keep_trace)) {}
 
   PimRun run(const DecodePlan& plan) {
-    for (std::int64_t position = 0; position < plan.steps(); ++position) {
+    for (std::int64_t position = plan.from; position < plan.steps(); ++position) {
       const bool speaks = position + 1 >= plan.first_step();
       token(position, speaks);
       if (position + 1 == plan.first_step()) run_.first_token = now_;

@@ -37,6 +37,7 @@ constexpr bool multiplies(Step step) {
 struct DecodePlan {
   std::int64_t prompt = 0;     // tokens read before the first is generated; 0: one start token
   std::int64_t generated = 1;  // tokens
+  std::int64_t from = 0;       // first position that is processed; keys and values before it are there already
   bool reuse = true;           // simulate equal blocks once; the result is the same
   bool keep_trace = false;     // every command with its time (only without reuse)
 

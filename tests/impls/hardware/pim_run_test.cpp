@@ -2,9 +2,8 @@
 // machine says they should.
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <algorithm>
+#include <functional>
 
 #include "datasets/user_error.h"
 #include "harness/case_state.h"
@@ -221,6 +220,31 @@ TEST(PimCase, SlowerPartsAreSlowerCases) {
   EXPECT_GT(latency({{"channels", std::int64_t{4}}}), as_is);
   EXPECT_GT(latency({{"pin_gbps", std::int64_t{4}}}), as_is);
   EXPECT_GT(latency({{"activation", std::string("ganged")}}), as_is);
+}
+
+TEST(PimCase, TellsHowFarItsAssumptionsReachAndThatNothingWasMeasured) {
+  const auto reply =
+      projected("hardware/pim-gpt", {{"model", std::string("gpt2-small")}, {"generated", std::int64_t{64}}});
+  EXPECT_NE(reply.launch.descriptors_json.find("outside: no measurement of a PIM package"), std::string::npos);
+  const auto step = std::ranges::find(reply.launch.metrics, "step_time", &results_db::Metric::name);
+  ASSERT_NE(step, reply.launch.metrics.end());
+  ASSERT_TRUE(step->low && step->high);
+  // The arithmetic chip's assumed sizes alone, half as many units: its share of the time doubles.
+  const PimRun run = decoded(model("gpt2-small"), pim_device(pim_descriptor()), {.generated = 64});
+  Picoseconds chip = 0;
+  for (std::size_t i = static_cast<std::size_t>(Step::norm); i < kSteps; ++i) chip += run.time[i];
+  EXPECT_GT(*step->high / step->value - 1, 0.9 * static_cast<double>(chip) / static_cast<double>(run.total));
+  EXPECT_LT(*step->high / step->value - 1, 0.5);
+  EXPECT_LT(*step->low, step->value);
+}
+
+TEST(PimRun, MayStartInTheMiddle) {
+  // Two tokens after 30 others take what they take at the end of 32, but for the phase of refresh.
+  const PimDevice device = pim_device(pim_descriptor());
+  const Picoseconds all = decoded(small_gpt(), device, {.generated = 32}).total;
+  const Picoseconds most = decoded(small_gpt(), device, {.generated = 30}).total;
+  const Picoseconds rest = decoded(small_gpt(), device, {.generated = 32, .from = 30}).total;
+  EXPECT_NEAR(static_cast<double>(rest), static_cast<double>(all - most), 0.01 * static_cast<double>(rest));
 }
 
 TEST(PimCase, UnknownModelsAreToldWithTheNearest) {
