@@ -97,6 +97,13 @@ class CaseState final : public State {
     }
   }
 
+  void project(const std::function<void()>& region, const std::function<void()>& report) override {
+    if (job_.kind != JobKind::time) return measure(region);
+    if (measured_) throw std::logic_error("project() was called after measure()");
+    region();
+    report();
+  }
+
   bool measured() const { return measured_; }
   bool follows() const { return ensemble_ != nullptr && ensemble_->rank() > 0; }
   // Conductor: no more steps. Others: the conductor must have none left either.

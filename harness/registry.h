@@ -32,7 +32,10 @@ struct Implementation {
   std::vector<Axis> axes;
   void (*run)(State&) = nullptr;
   std::string source_file;  // __FILE__: the implementation's code hash and the id-to-file test
-  bool verified = true;     // false: has not yet run on its hardware; `assay list` says `unverified`
+  // Works in virtual time without being a program over ranks (an event model): its timer is `virtual`, it is gated, and
+  // it calls State::project.
+  bool projects = false;
+  bool verified = true;  // false: has not yet run on its hardware; `assay list` says `unverified`
 };
 
 struct Technique {

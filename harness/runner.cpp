@@ -138,7 +138,7 @@ class Run {
     works_.resize(cases_.size());
     WorkerProcess* worker = fresh_worker();
     for (std::size_t i = 0; i < cases_.size(); ++i) {
-      if (cases_[i].timer == "virtual") continue;
+      if (!gateable(cases_[i])) continue;
       if (!worker->alive()) worker = fresh_worker();
       const auto reply = worker->run(job_of(cases_[i], JobKind::describe, 1), limits_, {}, [] { return false; });
       if (reply->user_error) throw UserError(fmt::format("{}: {}", cases_[i].record().key, reply->reason));
@@ -238,7 +238,7 @@ class Run {
     began_ = now_seconds();
   }
 
-  static bool gateable(const Case& item) { return item.timer != "virtual"; }
+  static bool gateable(const Case& item) { return item.timer != "virtual" || item.implementation->projects; }
   int launches_of(const Case& item) const { return item.timer == "virtual" ? 1 : item.settings.launches; }
 
   std::size_t count_jobs() const {

@@ -71,6 +71,12 @@ class State {
 
   // -- run it: the region that is timed. Call exactly once, last; not at all for projected cases.
   virtual void measure(std::function<void()> region) = 0;
+  // In its place for an implementation that `projects`: the gate checks the region as any other; a launch runs it once,
+  // untimed, and `report` gives the metrics that are its result. Describing a case runs neither.
+  virtual void project(const std::function<void()>& region, const std::function<void()>& report) {
+    region();
+    report();
+  }
 
   // -- anything else it found out
   virtual void report(results_db::Metric metric) = 0;

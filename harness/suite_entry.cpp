@@ -59,9 +59,9 @@ void choose_fabric(const Technique& technique, const std::string& backend, std::
                               backend, fmt::join(named, ", ")));
 }
 
-void choose_timer(SuiteEntry& entry, const std::string& where) {
+void choose_timer(SuiteEntry& entry, const Implementation& implementation, const std::string& where) {
   std::vector<std::string> possible;
-  if (entry.fabric == "cluster") {
+  if (entry.fabric == "cluster" || implementation.projects) {
     possible = {"virtual"};
   } else if (entry.backend == "cuda") {
     possible = {"event", "graph", "cupti", "host"};
@@ -96,11 +96,12 @@ const Implementation& choose_implementation(SuiteEntry& entry, const std::string
   entry.technique = technique->id;
   choose_backend(*technique, entry.backend, where);
   choose_fabric(*technique, entry.backend, entry.fabric, where);
-  choose_timer(entry, where);
+  const Implementation& implementation = *find(*technique, entry.backend, entry.fabric);
+  choose_timer(entry, implementation, where);
   if (entry.cache.empty()) entry.cache = "hot";
   if (entry.cache != "hot" && entry.cache != "cold")
     throw UserError(fmt::format("{}: cache: found '{}', expected hot or cold", where, entry.cache));
-  return *find(*technique, entry.backend, entry.fabric);
+  return implementation;
 }
 
 void fill_axes(SuiteEntry& entry, const Implementation& implementation) {

@@ -75,6 +75,18 @@ bool is_setting(const std::string& text) {
   return std::find(kSettings.begin(), kSettings.end(), text.substr(0, text.find('='))) != kSettings.end();
 }
 
+// A path is one value, whatever commas and dots it has; else as --axis.
+harness::AxisOverride axis_setting(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || text.find('/', equals) == std::string::npos)
+    return harness::parse_axis_override(text);
+  harness::AxisOverride given;
+  given.name = text.substr(0, equals);
+  given.values = {text.substr(equals + 1)};
+  given.text = text;
+  return given;
+}
+
 void apply_setting(harness::Suite& suite, const std::string& text) {
   const std::size_t equals = text.find('=');
   const std::string key = text.substr(0, equals);
@@ -134,7 +146,7 @@ harness::Suite chosen_suite(const RunArguments& given) {
   for (const std::string& text : given.settings) {
     if (is_setting(text)) continue;
     if (!of_suite) require_axis(harness::resolve_technique(given.target), text);
-    axes.push_back(harness::parse_axis_override(text));
+    axes.push_back(axis_setting(text));
   }
   harness::Suite suite;
   if (of_suite) {
@@ -313,6 +325,7 @@ void add_run(CLI::App& app, Context& context) {
       "  assay run flash-attention-2 --axis sequence_length=1k..8k:x2 --axis causal=0,1\n"
       "  assay run ring-attention --fabric cluster --axis ranks=1024\n"
       "  assay run ring-attention --fabric mpi --axis ranks=2,4 --launcher 'mpirun --hostfile hosts'\n"
+      "  assay run serving-trace --set trace=requests.csv\n"
       "  assay run attention --only-tag bf16 --set launches=10 --tag before\n"
       "  assay run --resume 1f2e3d4c\n"
       "Exit codes: 0 all cases ok, 1 a case failed, 2 bad input, 3 nothing could run, 130 interrupted.");

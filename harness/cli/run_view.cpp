@@ -147,6 +147,13 @@ std::vector<Column> columns_for(const std::vector<const Row*>& group) {
                      }});
   if (any("step_time"))
     columns.push_back({"interval", true, [](const Row& row) { return interval_text(row, "step_time"); }});
+  metric_column("TTFT p50", "ttft_p50", "s");
+  metric_column("TTFT p99", "ttft_p99", "s");
+  metric_column("TBT p99", "tbt_p99", "s");
+  if (any("ttft_p50")) metric_column("output", "throughput", "tok/s");
+  share_column("in SLO", "attainment");
+  metric_column("goodput", "goodput", "req/s");
+  metric_column("capacity", "capacity", "req/s");
   metric_column("rate", "flops_rate", "FLOP/s");
   share_column("roof", "roof_share");
   share_column("matrix", "second_roof_share");

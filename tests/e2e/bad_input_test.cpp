@@ -122,5 +122,22 @@ TEST_F(BadInput, UnknownCommandAndOption) {
   refused("run quick --lanuches 3", {"lanuches"});
 }
 
+TEST_F(BadInput, TraceWithACorruptLineNamesFileLineAndColumn) {
+  const std::string head = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,374,44\n";
+  const auto csv = scratch_.write("corrupt.csv", head + "2023-11-16 18:15:47.00,39 6,109\n");
+  for (const char* target : {"serving-trace", "sarathi"})
+    refused(std::string("run ") + target + " --set trace=" + csv.string(),
+            {"corrupt.csv:3:24: ContextTokens: found '39 6', expected a whole number"});
+  const auto jsonl =
+      scratch_.write("corrupt.jsonl", "{\"timestamp\": 0, \"input_length\": 5, \"output_length\": 2}\n{\"time");
+  refused("run vllm-paged --set trace=" + jsonl.string(), {"corrupt.jsonl:2:"});
+  refused("run orca --set trace=" + scratch_.path("none.csv").string(), {"none.csv: found no file"});
+  refused("run sarathi --set trace=azur-conv", {"azur-conv", "azure-conv"});
+  refused("run sarathi --set model=llama2-70b", {"llama2-70b", "leave no room"});
+  refused("run sarathi --set model=llama2-7b --set tensor=3", {"tensor: found 3", "heads"});
+  EXPECT_FALSE(std::filesystem::exists(scratch_.database()) && scratch_.assay("show").code == 0)
+      << "nothing may be recorded";
+}
+
 }  // namespace
 }  // namespace assay::e2e

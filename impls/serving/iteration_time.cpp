@@ -1,0 +1,220 @@
+#include "impls/serving/iteration_time.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "datasets/user_error.h"
+#include "impls/substrate/models/operator_time.h"
+
+namespace assay::serving {
+namespace {
+
+using substrate::OpWork;
+using substrate::to_picoseconds;
+
+// Engines of 2023 and 2024 in Python: scheduling, input preparation, sampling and output processing of one iteration,
+// medians of Vidur's public measurements (Llama-2-7B, one A100, 8 to 64 sequences): 1.20 ms and 0.10 ms a sequence, the
+// eight points within 5%.
+constexpr double kHostFixedSeconds = 1.20e-3;
+constexpr double kHostSequenceSeconds = 0.10e-3;
+
+std::int64_t number(const datasets::Model& model, const char* key) { return static_cast<std::int64_t>(model.at(key)); }
+
+bool is_gated(const datasets::Model& model) {
+  const auto found = model.numbers.find("gated");
+  if (found != model.numbers.end()) return found->second > 0;
+  // Not stated: two or three matrices of hidden x ffn a layer, whichever comes nearer to the parameter count.
+  const double hidden = model.at("hidden"), layers = model.at("layers"), ffn = model.at("ffn");
+  const double attention = hidden * model.at("head_dim") * (2 * model.at("heads") + 2 * model.at("kv_heads"));
+  const double rest = model.at("parameters") - 2 * hidden * model.at("vocab") - layers * attention;
+  return rest > 2.5 * layers * hidden * ffn;
+}
+
+// Share of the peak memory bandwidth at which paged decode attention reads keys and values, and what a call costs:
+// device constants where fitted, else as any other kernel.
+double decode_bandwidth(const datasets::Device& device) {
+  return device.at("memory_bandwidth") * device.get("eff_decode_attention", device.get("eff_memory", 1));
+}
+double decode_call_seconds(const datasets::Device& device) {
+  return device.get("decode_attention_seconds", device.get("launch_seconds", 0));
+}
+
+}  // namespace
+
+HostCost host_cost(const std::string& name) {
+  if (name == "none") return HostCost::none;
+  if (name == "async") return HostCost::async;
+  if (name == "sync") return HostCost::sync;
+  throw UserError(fmt::format("host: found '{}', expected sync, async or none", name));
+}
+
+IterationTime::IterationTime(Deployment deployment) : deployment_(std::move(deployment)) {
+  const datasets::Model& model = deployment_.model;
+  const std::int64_t ways = deployment_.tensor;
+  const auto split = [&](const char* key) {
+    const std::int64_t whole = number(model, key);
+    if (whole % ways != 0)
+      throw UserError(fmt::format("tensor: found {}, expected a divisor of {} of {} ({})", ways, key, model.id, whole));
+    return whole / ways;
+  };
+  layers_ = number(model, "layers");
+  hidden_ = number(model, "hidden");
+  width_ = number(model, "head_dim");
+  vocab_ = number(model, "vocab");
+  heads_ = split("heads");
+  inner_ = split("ffn");
+  kv_heads_ = std::max<std::int64_t>(1, number(model, "kv_heads") / ways);  // fewer heads than devices: copies
+  gated_ = is_gated(model);
+  const datasets::Device& device = deployment_.device;
+  // One operation a byte for one query head a key head: memory bounds it until the heads that share keys fill the
+  // matrix unit's rows.
+  const double bytes = kv_bytes_per_token(model, deployment_.tensor, deployment_.dtype);
+  const double rows = std::ceil(static_cast<double>(heads_) / static_cast<double>(kv_heads_) / 16) * 16;
+  const double flops = 4 * rows * static_cast<double>(kv_heads_ * width_ * layers_);
+  const double rate = substrate::peak(device, deployment_.dtype) * device.get("eff_gemm", 1);
+  key_seconds_ = std::max(bytes / decode_bandwidth(device), flops / rate);
+  decode_fixed_ = static_cast<double>(layers_) * decode_call_seconds(device);
+  inside_ = device.has("eff_decode_attention") && width_ == 128 && substrate::bytes_per_element(deployment_.dtype) == 2;
+}
+
+double IterationTime::seconds(const OpWork& work) const {
+  const substrate::OperatorTime time = substrate::operator_time(deployment_.device, work);
+  inside_ = inside_ && time.inside_domain;
+  return time.seconds;
+}
+
+// Ring: p - 1 steps of reduce-scatter and as many of all-gather.
+double IterationTime::all_reduce(double bytes) const {
+  const double ranks = deployment_.tensor;
+  if (ranks <= 1) return 0;
+  const datasets::Link& link = deployment_.cluster.intra;
+  return 2 * (ranks - 1) * (link.latency + bytes / ranks / link.bandwidth);
+}
+
+Picoseconds IterationTime::linear_now(std::int64_t tokens) const {
+  if (tokens == 0) return 0;
+  const auto dtype = deployment_.dtype;
+  const double t = static_cast<double>(tokens), h = static_cast<double>(hidden_), f = static_cast<double>(inner_);
+  const double rotated = static_cast<double>((heads_ + kv_heads_) * width_),
+               element = substrate::bytes_per_element(dtype);
+  double layer = 0;
+  layer += seconds(substrate::gemm_work(tokens, (heads_ + 2 * kv_heads_) * width_, hidden_, dtype));
+  layer += seconds(substrate::gemm_work(tokens, hidden_, heads_ * width_, dtype));
+  layer += seconds(substrate::gemm_work(tokens, (gated_ ? 2 : 1) * inner_, hidden_, dtype));
+  layer += seconds(substrate::gemm_work(tokens, hidden_, inner_, dtype));
+  layer += seconds(substrate::pointwise_work(t * rotated, t * rotated, dtype));
+  layer += seconds(substrate::pointwise_work((gated_ ? 2 : 1) * t * f, t * f, dtype));
+  layer += 2 * seconds(substrate::norm_work(t * h, t * h, dtype));
+  OpWork residual = substrate::copy_work(t * h * element);
+  residual.bytes = 3 * t * h * element;  // two read, one written
+  layer += 2 * seconds(residual);
+  OpWork stored = substrate::copy_work(2 * t * static_cast<double>(kv_heads_ * width_) * element);
+  layer += seconds(stored);  // new keys and values into their blocks
+  layer += 2 * all_reduce(t * h * element);
+  return to_picoseconds(static_cast<double>(layers_) * layer);
+}
+
+Picoseconds IterationTime::head_now(std::int64_t rows) const {
+  if (rows == 0) return 0;
+  return to_picoseconds(seconds(
+      substrate::gemm_work(rows, std::max<std::int64_t>(1, vocab_ / deployment_.tensor), hidden_, deployment_.dtype)));
+}
+
+Picoseconds IterationTime::prefill_now(const PrefillSlice& slice) const {
+  if (slice.tokens == 0) return 0;
+  const substrate::AttentionShape shape{.batch = 1,
+                                        .heads = heads_,
+                                        .kv_heads = kv_heads_,
+                                        .sequence = slice.tokens,
+                                        .keys = slice.keys,
+                                        .head_dim = width_,
+                                        .causal = true};
+  const double layer =
+      seconds(substrate::attention_work(shape, substrate::AttentionSchedule::flash2, deployment_.dtype));
+  return to_picoseconds(static_cast<double>(layers_) * layer);
+}
+
+Picoseconds IterationTime::linear(std::int64_t tokens) {
+  const auto at = static_cast<std::size_t>(tokens);
+  if (at >= linear_.size()) linear_.resize(at + 1, -1);
+  if (linear_[at] < 0) linear_[at] = linear_now(tokens);
+  return linear_[at];
+}
+
+Picoseconds IterationTime::head(std::int64_t rows) {
+  const auto at = static_cast<std::size_t>(rows);
+  if (at >= head_.size()) head_.resize(at + 1, -1);
+  if (head_[at] < 0) head_[at] = head_now(rows);
+  return head_[at];
+}
+
+Picoseconds IterationTime::prefill(const PrefillSlice& slice) {
+  const std::uint64_t key = static_cast<std::uint64_t>(slice.tokens) << 32 | static_cast<std::uint64_t>(slice.keys);
+  const auto [at, fresh] = prefill_.try_emplace(key, 0);
+  if (fresh) at->second = prefill_now(slice);
+  return at->second;
+}
+
+Picoseconds IterationTime::decode(std::int64_t sequences, std::int64_t keys) const {
+  if (sequences == 0) return 0;
+  return to_picoseconds(decode_fixed_ + static_cast<double>(keys) * key_seconds_);
+}
+
+Picoseconds IterationTime::with_host(Picoseconds device, std::int64_t sequences) const {
+  const Picoseconds host = to_picoseconds(kHostFixedSeconds + static_cast<double>(sequences) * kHostSequenceSeconds);
+  switch (deployment_.host) {
+    case HostCost::none:
+      return device;
+    case HostCost::async:
+      return std::max(device, host);
+    case HostCost::sync:
+      return device + host;
+  }
+  return device;
+}
+
+Picoseconds IterationTime::uncached(std::span<const PrefillSlice> prefills, std::span<const std::int64_t> decode_keys,
+                                    std::int64_t head_rows) const {
+  std::int64_t tokens = static_cast<std::int64_t>(decode_keys.size()), keys = 0;
+  Picoseconds attention = 0;
+  for (const PrefillSlice& slice : prefills) {
+    tokens += slice.tokens;
+    attention += prefill_now(slice);
+  }
+  for (const std::int64_t read : decode_keys) keys += read;
+  attention += decode(static_cast<std::int64_t>(decode_keys.size()), keys);
+  return with_host(linear_now(tokens) + head_now(head_rows) + attention,
+                   static_cast<std::int64_t>(prefills.size() + decode_keys.size()));
+}
+
+double kv_bytes_per_token(const datasets::Model& model, int tensor, substrate::OpDtype dtype) {
+  const double kv_heads = std::max(1.0, model.at("kv_heads") / tensor);
+  return 2 * model.at("layers") * kv_heads * model.at("head_dim") * substrate::bytes_per_element(dtype);
+}
+
+std::int64_t kv_blocks(const Deployment& deployment, double memory_share, int block_tokens, std::int64_t batch_tokens,
+                       std::int64_t head_rows) {
+  const datasets::Model& model = deployment.model;
+  const double element = substrate::bytes_per_element(deployment.dtype), ways = deployment.tensor;
+  const double weights = model.at("parameters") * element / ways;
+  // Largest set of activations alive at once: the residual stream, the normalised input and the gated inner layer of
+  // every token of the batch; logits in fp32 of the rows that are sampled.
+  const double inner = (is_gated(model) ? 3 : 2) * model.at("ffn") / ways;
+  const double activations = static_cast<double>(batch_tokens) * (2 * model.at("hidden") + inner) * element +
+                             static_cast<double>(head_rows) * model.at("vocab") * 4;
+  const double room = deployment.device.at("memory_bytes") * memory_share - weights - activations;
+  const double block = block_tokens * kv_bytes_per_token(model, deployment.tensor, deployment.dtype);
+  const double blocks = std::floor(room / block);
+  if (blocks < 1)
+    throw UserError(
+        fmt::format("{} on {} of {}: weights of {:.1f} GB and activations of {:.1f} GB leave no room for keys and "
+                    "values in {:.0f}% "
+                    "of {:.0f} GB, expected a larger tensor or a smaller token budget",
+                    model.id, deployment.tensor, deployment.device.id, weights / 1e9, activations / 1e9,
+                    100 * memory_share, deployment.device.at("memory_bytes") / 1e9));
+  return static_cast<std::int64_t>(blocks);
+}
+
+}  // namespace assay::serving

@@ -1,0 +1,92 @@
+#pragma once
+// How long one engine iteration takes on a device group: a transformer layer's products and streaming operators by the
+// number of new tokens, attention of prompts by their own and earlier tokens, attention of decodes by the tokens they
+// read, all-reduces of tensor parallelism, the output head, and the host. Operators come from the device models.
+//
+// Times are whole picoseconds and additive: an iteration is linear(T) + head(rows) + sum of prefill(t, keys) +
+// decode(n, keys) + host. An engine that keeps running sums gets the same bits as one that adds up every sequence.
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "datasets/machine.h"
+#include "impls/substrate/fabric/virtual_time.h"
+#include "impls/substrate/models/operator_work.h"
+
+namespace assay::serving {
+
+using substrate::Picoseconds;
+
+// What the engine's host side costs an iteration: scheduling, preparing inputs, sampling, processing outputs.
+enum class HostCost {
+  none,
+  async,  // prepared while the device works: counts where it is longer than the device's time
+  sync,   // added to the device's time
+};
+HostCost host_cost(const std::string& name);  // UserError for an unknown name
+
+struct Deployment {
+  datasets::Model model;
+  datasets::Device device;
+  datasets::Cluster cluster;  // its intra link carries the all-reduces
+  int tensor = 1;
+  substrate::OpDtype dtype = substrate::OpDtype::fp16;
+  HostCost host = HostCost::sync;
+};
+
+// A prompt's slice of an iteration: `tokens` new ones whose last sees `keys` tokens.
+struct PrefillSlice {
+  std::int64_t tokens = 0, keys = 0;
+};
+
+class IterationTime {
+ public:
+  explicit IterationTime(Deployment deployment);
+
+  const Deployment& deployment() const { return deployment_; }
+
+  // Cached: each argument is computed once.
+  Picoseconds linear(std::int64_t tokens);
+  Picoseconds head(std::int64_t rows);
+  Picoseconds prefill(const PrefillSlice& slice);
+  // n sequences that read `keys` tokens together, their newest included.
+  Picoseconds decode(std::int64_t sequences, std::int64_t keys) const;
+  // The device's time with the host's.
+  Picoseconds with_host(Picoseconds device, std::int64_t sequences) const;
+
+  // The same from the operators, nothing kept: for an oracle, slow. Decodes by the tokens each reads.
+  Picoseconds uncached(std::span<const PrefillSlice> prefills, std::span<const std::int64_t> decode_keys,
+                       std::int64_t head_rows) const;
+
+  // Whether every operator asked for so far was inside what the device's constants were fitted on.
+  bool inside_domain() const { return inside_; }
+
+ private:
+  Picoseconds linear_now(std::int64_t tokens) const;
+  Picoseconds head_now(std::int64_t rows) const;
+  Picoseconds prefill_now(const PrefillSlice& slice) const;
+  double seconds(const substrate::OpWork& work) const;
+  double all_reduce(double bytes) const;
+
+  Deployment deployment_;
+  // Of one device of the group.
+  std::int64_t layers_, hidden_, heads_, kv_heads_, width_, inner_, vocab_;
+  bool gated_;
+  double key_seconds_;  // of reading one token's keys and values in all layers
+  double decode_fixed_;
+  mutable bool inside_ = true;
+  std::vector<Picoseconds> linear_, head_;
+  std::unordered_map<std::uint64_t, Picoseconds> prefill_;
+};
+
+// Bytes of keys and values of one token on one device of the group.
+double kv_bytes_per_token(const datasets::Model& model, int tensor, substrate::OpDtype dtype);
+
+// Blocks of `block_tokens` tokens that fit beside weights and the activations of `batch_tokens` tokens. UserError when
+// not even one does.
+std::int64_t kv_blocks(const Deployment& deployment, double memory_share, int block_tokens, std::int64_t batch_tokens,
+                       std::int64_t head_rows);
+
+}  // namespace assay::serving

@@ -1,0 +1,256 @@
+// The engine against a second, plain implementation, against closed forms, and against itself without its shortcut.
+#include "impls/serving/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "datasets/workloads/generator.h"
+#include "impls/serving/oracle.h"
+#include "impls/serving/schedulers.h"
+#include "impls/serving/summary.h"
+
+namespace assay::serving {
+namespace {
+
+Deployment on_a100(const std::string& model = "llama2-7b", int tensor = 1) {
+  const std::string root = datasets::data_root();
+  return {.model = datasets::load_model(model, root),
+          .device = datasets::load_device("a100-80g-sxm", root),
+          .cluster = datasets::load_cluster("dgx-a100", root),
+          .tensor = tensor};
+}
+
+struct System {
+  const char* name;
+  Policy policy;
+  Plan (*schedule)(Engine&);
+  std::int64_t max_tokens;
+  std::int64_t reserved;
+};
+void PrintTo(const System& system, std::ostream* out) { *out << system.name; }
+
+const std::vector<System> kSystems{
+    {"vllm", Policy::vllm, schedule_vllm, 6000, 0},
+    {"sarathi", Policy::sarathi, schedule_sarathi, 512, 0},
+    {"sarathi_small_budget", Policy::sarathi, schedule_sarathi, 48, 0},
+    {"chunks_only", Policy::chunks_only, schedule_chunks_only, 256, 0},
+    {"orca", Policy::orca, schedule_orca, 6000, 4096},
+    {"orca_paged", Policy::orca, schedule_orca, 6000, 0},
+};
+
+datasets::RequestTrace conversations(std::size_t count, double rate, std::uint64_t seed) {
+  auto trace = datasets::at_rate(datasets::generate_trace("azure-conv", static_cast<std::int64_t>(count), seed),
+                                 datasets::ArrivalLaw::poisson, rate, seed);
+  for (auto& request : trace.requests) {
+    request.input_tokens = std::min(request.input_tokens, 3000);
+    request.output_tokens = std::min(request.output_tokens, 300);
+  }
+  return trace;
+}
+
+class Systems : public testing::TestWithParam<System> {
+ protected:
+  EngineOptions options(std::int64_t blocks, int max_sequences = 64) const {
+    return {.schedule = GetParam().schedule,
+            .blocks = blocks,
+            .max_tokens = GetParam().max_tokens,
+            .max_sequences = max_sequences,
+            .reserved_tokens = GetParam().reserved};
+  }
+};
+
+TEST_P(Systems, AgreeWithThePlainSimulatorToThePicosecond) {
+  for (const std::uint64_t seed : {1U, 2U, 3U}) {
+    const auto trace = conversations(120, seed == 1 ? 3 : 60, seed);
+    const EngineOptions chosen = options(seed == 3 ? 900 : 600, seed == 3 ? 9 : 64);
+    IterationTime time(on_a100());
+    const EngineRun run = Engine(trace, time, chosen).run();
+    const OracleRun plain = simulate_plainly(GetParam().policy, trace, time, chosen);
+    EXPECT_EQ(run.iterations, plain.iterations);
+    for (std::size_t k = 0; k < trace.requests.size(); ++k) {
+      const Outcome& ours = run.outcomes[k];
+      const OracleRequest& theirs = plain.requests[k];
+      ASSERT_EQ(ours.rejected, theirs.rejected);
+      ASSERT_EQ(ours.scheduled, theirs.scheduled) << k;
+      ASSERT_EQ(ours.tokens, static_cast<std::int32_t>(theirs.tokens.size())) << k;
+      ASSERT_EQ(ours.first_token, theirs.tokens.front()) << k;
+      ASSERT_EQ(ours.last_token, theirs.tokens.back()) << k;
+      ASSERT_EQ(ours.preemptions, theirs.preemptions) << k;
+    }
+    const Summary a = summarize(run, trace, {}), b = summarize_plainly(plain, trace, {});
+    EXPECT_EQ(a.tbt.count, b.tbt.count);
+    EXPECT_NEAR(a.tbt.p99, b.tbt.p99, 1e-12);
+    EXPECT_NEAR(a.longest_tbt.p99, b.longest_tbt.p99, 1e-12);
+    EXPECT_NEAR(a.ttft.mean, b.ttft.mean, 1e-9);
+    EXPECT_NEAR(a.tpot.p90, b.tpot.p90, 1e-12);
+    EXPECT_EQ(a.attainment, b.attainment);
+  }
+}
+
+TEST_P(Systems, TheShortcutGivesTheSameBits) {
+  for (const double rate : {0.5, 8.0, 80.0}) {
+    const auto trace = conversations(300, rate, 5);
+    EngineOptions chosen = options(1200);
+    IterationTime time(on_a100());
+    const EngineRun fused = Engine(trace, time, chosen).run();
+    chosen.fuse = false;
+    EXPECT_EQ(fused, Engine(trace, time, chosen).run()) << "rate " << rate;
+  }
+}
+
+TEST_P(Systems, DeliverEveryTokenOnceAndGiveEveryBlockBack) {
+  const auto trace = conversations(400, 30, 9);
+  IterationTime time(on_a100());
+  const EngineRun run = Engine(trace, time, options(800)).run();
+  std::int64_t wanted = 0, prompts = 0, gaps = 0, preemptions = 0;
+  for (std::size_t k = 0; k < trace.requests.size(); ++k) {
+    EXPECT_EQ(run.outcomes[k].tokens, trace.requests[k].output_tokens);
+    wanted += trace.requests[k].output_tokens;
+    prompts += trace.requests[k].input_tokens;
+    preemptions += run.outcomes[k].preemptions;
+  }
+  for (const Gap& gap : run.gaps) gaps += gap.count;
+  EXPECT_EQ(run.generated_tokens, wanted);
+  EXPECT_EQ(gaps, wanted - static_cast<std::int64_t>(trace.requests.size()));
+  EXPECT_EQ(run.left_blocks, 0);
+  EXPECT_LE(run.peak_blocks, 800);
+  if (GetParam().reserved == 0) EXPECT_GT(preemptions, 0) << "the pool is small enough to preempt";
+  // Prefilled = prompts + what was lost and made again (+ the token a recomputation starts from is its last).
+  EXPECT_GE(run.prefilled_tokens, prompts);
+  EXPECT_LE(run.prefilled_tokens, prompts + run.recomputed_tokens + preemptions);
+}
+
+TEST_P(Systems, RequestsStartInOrderOfArrival) {
+  const auto trace = conversations(300, 40, 2);
+  IterationTime time(on_a100());
+  const EngineRun run = Engine(trace, time, options(900)).run();
+  for (std::size_t k = 1; k < run.outcomes.size(); ++k)
+    EXPECT_GE(run.outcomes[k].scheduled, run.outcomes[k - 1].scheduled) << k;
+}
+
+TEST_P(Systems, OneRequestTakesWhatItsIterationsTake) {
+  datasets::RequestTrace trace;
+  trace.requests = {{0, 700, 5}};
+  IterationTime time(on_a100());
+  const EngineRun run = Engine(trace, time, options(900)).run();
+  Picoseconds expected = 0;
+  for (std::int64_t done = 0; done < 700;) {
+    const bool chunks = GetParam().policy == Policy::sarathi || GetParam().policy == Policy::chunks_only;
+    const std::int64_t tokens = chunks ? std::min(700 - done, GetParam().max_tokens) : 700;
+    done += tokens;
+    const PrefillSlice slice{tokens, done};
+    expected += time.uncached(std::span(&slice, 1), {}, done == 700 ? 1 : 0);
+  }
+  EXPECT_EQ(run.outcomes[0].first_token, expected);
+  for (std::int64_t keys = 701; keys <= 704; ++keys) expected += time.uncached({}, std::span(&keys, 1), 1);
+  EXPECT_EQ(run.outcomes[0].last_token, expected);
+}
+
+TEST_P(Systems, WhatNeverFitsIsRejectedAndTheRestIsServed) {
+  datasets::RequestTrace trace;
+  trace.requests = {{0, 100, 3}, {10, 1'000'000, 3}, {20, 100, 3}};
+  IterationTime time(on_a100());
+  const EngineRun run = Engine(trace, time, options(900)).run();
+  EXPECT_TRUE(run.outcomes[1].rejected);
+  EXPECT_EQ(run.outcomes[0].tokens, 3);
+  EXPECT_EQ(run.outcomes[2].tokens, 3);
+  EXPECT_EQ(summarize(run, trace, {.ttft = 1e9, .tpot = 1e9}).attainment, 2.0 / 3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, Systems, testing::ValuesIn(kSystems),
+                         [](const auto& each) { return std::string(each.param.name); });
+
+// One request at a time, each of the same length: an M/D/1 queue, whose mean wait is rho D / (2 (1 - rho)).
+TEST(Queue, OneAtATimeWithEqualRequestsIsMD1) {
+  IterationTime time(on_a100());
+  const EngineOptions one{.schedule = schedule_vllm, .blocks = 4000, .max_tokens = 4096, .max_sequences = 1};
+  auto trace = datasets::generate_trace("constant:1024:1", 40000, 3);
+  datasets::RequestTrace single;
+  single.requests = {trace.requests.front()};
+  const double service = summarize(Engine(single, time, one).run(), single, {}).e2e.mean;
+  for (const double load : {0.3, 0.6, 0.8}) {
+    const auto scaled = datasets::at_rate(trace, datasets::ArrivalLaw::trace, load / service, 1);
+    const EngineRun run = Engine(scaled, time, one).run();
+    const Summary summary = summarize(run, scaled, {});
+    EXPECT_NEAR(summary.delay.mean, load * service / (2 * (1 - load)), 0.08 * summary.delay.mean) << load;
+    // Work is conserved: the engine is busy for the service times and idle otherwise.
+    EXPECT_NEAR(substrate::to_seconds(run.busy), 40000 * service, 1e-6 * 40000 * service);
+  }
+}
+
+TEST(Queue, LittlesLaw) {
+  const auto trace = conversations(3000, 4, 8);
+  IterationTime time(on_a100());
+  const EngineRun run =
+      Engine(trace, time, {.schedule = schedule_sarathi, .blocks = 6000, .max_tokens = 512, .max_sequences = 256})
+          .run();
+  // Number in the system, by sweeping arrivals and ends; N = lambda W.
+  std::vector<std::pair<Picoseconds, int>> events;
+  double waited = 0;
+  for (const Outcome& outcome : run.outcomes) {
+    events.emplace_back(outcome.arrival, 1);
+    events.emplace_back(outcome.last_token, -1);
+    waited += substrate::to_seconds(outcome.last_token - outcome.arrival);
+  }
+  std::sort(events.begin(), events.end());
+  double area = 0;
+  int inside = 0;
+  for (std::size_t k = 1; k < events.size(); ++k) {
+    inside += events[k - 1].second;
+    area += inside * substrate::to_seconds(events[k].first - events[k - 1].first);
+  }
+  EXPECT_NEAR(area, waited, 1e-6 * waited);
+}
+
+// What the papers are about: prompts stop vLLM's decodes, chunks do not stop Sarathi's.
+TEST(Stalls, AnIterationOfSarathiIsBoundedByItsBudget) {
+  const auto trace = conversations(600, 5, 4);
+  IterationTime time(on_a100());
+  const EngineRun chunked =
+      Engine(trace, time, {.schedule = schedule_sarathi, .blocks = 6000, .max_tokens = 512, .max_sequences = 128})
+          .run();
+  const EngineRun whole =
+      Engine(trace, time, {.schedule = schedule_vllm, .blocks = 6000, .max_tokens = 8192, .max_sequences = 128}).run();
+  const double most_chunked = summarize(chunked, trace, {}).tbt.most, most_whole = summarize(whole, trace, {}).tbt.most;
+  const PrefillSlice chunk{512, 3000};
+  std::vector<std::int64_t> none;
+  const double bound = substrate::to_seconds(time.uncached(std::span(&chunk, 1), none, 128)) +
+                       substrate::to_seconds(time.decode(128, 128 * 3300)) + 128 * 0.1e-3;
+  EXPECT_LT(most_chunked, bound);
+  EXPECT_GT(most_whole, 2 * most_chunked);
+}
+
+TEST(Faults, TheGatesMutantsChangeWhatHappens) {
+  const auto trace = conversations(200, 60, 6);
+  IterationTime time(on_a100());
+  EngineOptions options{.schedule = schedule_vllm, .blocks = 600, .max_tokens = 6000, .max_sequences = 64};
+  const EngineRun right = Engine(trace, time, options).run();
+  options.fault = Fault::leaks_blocks;
+  EXPECT_GT(Engine(trace, time, options).run().left_blocks, 0);
+  options.fault = Fault::admits_newest_first;
+  EXPECT_NE(Engine(trace, time, options).run().outcomes, right.outcomes);
+}
+
+TEST(Memory, BlocksAreWhatWeightsAndActivationsLeave) {
+  const Deployment small = on_a100(), large = on_a100("llama2-70b", 4);
+  EXPECT_EQ(kv_bytes_per_token(small.model, 1, substrate::OpDtype::fp16), 2.0 * 32 * 32 * 128 * 2);
+  EXPECT_EQ(kv_bytes_per_token(large.model, 4, substrate::OpDtype::fp16), 2.0 * 80 * 2 * 128 * 2);
+  const std::int64_t blocks = kv_blocks(small, 0.9, 16, 2048, 256);
+  // 72 GB less 13.5 GB of weights and below 1 GB of activations, in blocks of 8 MiB.
+  EXPECT_NEAR(static_cast<double>(blocks), (72e9 - 13.48e9 - 0.2e9) / 8388608, 40);
+  EXPECT_THROW(kv_blocks(on_a100("llama2-70b", 1), 0.9, 16, 2048, 256), std::exception);
+}
+
+TEST(Percentiles, InterpolateLinearlyAlsoOverCountedSamples) {
+  std::vector<Gap> gaps{{3'000'000'000'000, 1}, {1'000'000'000'000, 2}, {2'000'000'000'000, 1}};
+  std::vector<double> same{3, 1, 2, 1};
+  for (const double q : {0.0, 0.25, 0.5, 0.6, 0.9, 1.0})
+    EXPECT_DOUBLE_EQ(percentile(gaps, q), percentile(same, q)) << q;
+  EXPECT_DOUBLE_EQ(percentile(same, 0.9), 2.7);  // numpy.percentile([1, 1, 2, 3], 90)
+  std::vector<double> none;
+  EXPECT_EQ(percentile(none, 0.5), 0);
+}
+
+}  // namespace
+}  // namespace assay::serving
