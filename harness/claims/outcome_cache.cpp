@@ -77,7 +77,7 @@ Outcome from_json(const json& kept, const Claim& claim) {
 
 }  // namespace
 
-OutcomeCache::OutcomeCache(std::string folder) {
+OutcomeCache::OutcomeCache(const std::string& folder) {
   if (folder.empty()) return;
   const std::string program = read_whole("/proc/self/exe");
   if (program.empty()) return;

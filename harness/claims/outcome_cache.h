@@ -11,7 +11,7 @@ namespace assay::harness::claims {
 class OutcomeCache {
  public:
   // Below `folder`; "" keeps nothing. What cannot be read or written is computed again: never an error.
-  explicit OutcomeCache(std::string folder);
+  explicit OutcomeCache(const std::string& folder);
   // $ASSAY_CACHE, else assay below $XDG_CACHE_HOME or ~/.cache; "" where none of them is set.
   static std::string default_folder();
 
