@@ -276,7 +276,7 @@ RequestTrace at_rate(RequestTrace trace, ArrivalLaw law, double rate, std::uint6
     trace.has_arrivals = true;
     return trace;
   }
-  if (rate <= 0) return trace;
+  if (rate <= 0 || trace.requests.size() < 2) return trace;
   const double recorded = mean_rate(trace);
   if (recorded <= 0)
     throw UserError(fmt::format(

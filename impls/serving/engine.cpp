@@ -10,6 +10,7 @@ namespace {
 
 constexpr Picoseconds kPerNanosecond = 1000;
 
+// Reservations are never outgrown: nothing has to stay free.
 std::int64_t watermark_blocks(const EngineOptions& options) {
   return options.reserved_tokens > 0
              ? 0
@@ -21,7 +22,7 @@ std::int64_t watermark_blocks(const EngineOptions& options) {
 Engine::Engine(const datasets::RequestTrace& trace, IterationTime& time, const EngineOptions& options)
     : time_(time),
       options_(options),
-      pool_(options.blocks, options.block_tokens, watermark_blocks(options), trace.requests.size()),
+      pool_(pool_of(options, trace.requests.size())),
       sequences_(trace.requests.size()),
       buckets_(static_cast<std::size_t>(options.block_tokens)) {
   run_.outcomes.resize(sequences_.size());
@@ -30,6 +31,10 @@ Engine::Engine(const datasets::RequestTrace& trace, IterationTime& time, const E
     sequences_[k].output = trace.requests[k].output_tokens;
     run_.outcomes[k].arrival = trace.requests[k].arrival_ns * kPerNanosecond;
   }
+}
+
+KvPool Engine::pool_of(const EngineOptions& options, std::size_t sequences) {
+  return {options.blocks, options.block_tokens, watermark_blocks(options), sequences};
 }
 
 // -- queue and admissions

@@ -84,6 +84,8 @@ class Engine {
 
   EngineRun run();
 
+  static KvPool pool_of(const EngineOptions& options, std::size_t sequences);
+
   // -- what a scheduler sees
   const EngineOptions& options() const { return options_; }
   bool has_waiting() const { return !waiting_.empty(); }

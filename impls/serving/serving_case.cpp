@@ -99,6 +99,17 @@ Scene read_scene(const harness::State& state, const Serving& serving) {
   return scene;
 }
 
+// Whether the engine could ever start any of the requests.
+bool serves_any(const Scene& scene, const Serving& serving) {
+  const EngineOptions& options = scene.options;
+  const KvPool pool = Engine::pool_of(options, 0);
+  return std::any_of(scene.trace.requests.begin(), scene.trace.requests.end(), [&](const auto& request) {
+    const bool too_long = serving.budget == Budget::longest_prompt && request.input_tokens > options.max_tokens;
+    return !too_long &&
+           pool.can_ever_admit(options.reserved_tokens > 0 ? options.reserved_tokens : request.input_tokens);
+  });
+}
+
 // -- the gate
 
 Policy policy_of(const Serving& serving) {
@@ -109,7 +120,7 @@ Policy policy_of(const Serving& serving) {
 
 // A stretch of the workload with a few seeded requests among it, on a pool so small that admissions stop and sequences
 // are preempted: the whole machinery is at work within a couple of hundred requests.
-Scene window_of(const Scene& scene, std::uint64_t seed) {
+Scene window_of(const Scene& scene, bool whole_prompts, std::uint64_t seed) {
   constexpr std::size_t kWindow = 160, kOwn = 40;
   constexpr std::int32_t kLongestHere = 2048;
   Scene window = scene;
@@ -150,8 +161,10 @@ Scene window_of(const Scene& scene, std::uint64_t seed) {
   window.trace.requests = std::move(chosen);
   window.options.watermark = 0.1;
   window.options.blocks = 4 * (longest / window.options.block_tokens + 2);
+  // Places and prompt tokens never bind here: blocks do.
+  window.options.max_sequences = std::max(window.options.max_sequences, 32);
   if (window.options.reserved_tokens > 0) window.options.reserved_tokens = longest;
-  if (window.options.max_tokens > longest) window.options.max_tokens = longest + 256;
+  if (whole_prompts) window.options.max_tokens = longest + 256;
   window.longest = longest;
   return window;
 }
@@ -244,7 +257,7 @@ struct Gated {
 
   // The slow simulator runs here, once a draw, and not at every comparison.
   void draw(std::uint64_t seed) {
-    window = window_of(scene, seed);
+    window = window_of(scene, serving.budget == Budget::longest_prompt, seed);
     const IterationTime plain_time(window.deployment);
     reference = answer_of(simulate_plainly(policy_of(serving), window.trace, plain_time, window.options), window);
     if (full_checked) return;
@@ -288,7 +301,9 @@ void gate(harness::State& state, const Serving& serving, Scene scene) {
   const auto held = std::make_shared<Gated>();
   held->serving = serving;
   held->scene = std::move(scene);
-  held->answer.resize(window_of(held->scene, state.seed()).trace.requests.size() * kColumns + kSummary);
+  held->answer.resize(
+      window_of(held->scene, serving.budget == Budget::longest_prompt, state.seed()).trace.requests.size() * kColumns +
+      kSummary);
   state.inputs([held](std::uint64_t seed) { held->draw(seed); });
   state.output({"answer", std::as_writable_bytes(std::span(held->answer))});
   state.oracle([held] { return held->compare(); });
@@ -327,26 +342,27 @@ struct Named {
   const char* name;
   const char* unit;
   double (*of)(const Summary&);
+  const Statistic Summary::*samples = nullptr;  // without any the metric is not reported
 };
 constexpr Named kMetrics[] = {
-    {"ttft", "s", [](const Summary& s) { return s.ttft.mean; }},
-    {"ttft_p50", "s", [](const Summary& s) { return s.ttft.p50; }},
-    {"ttft_p90", "s", [](const Summary& s) { return s.ttft.p90; }},
-    {"ttft_p99", "s", [](const Summary& s) { return s.ttft.p99; }},
-    {"tbt", "s", [](const Summary& s) { return s.tbt.mean; }},
-    {"tbt_p50", "s", [](const Summary& s) { return s.tbt.p50; }},
-    {"tbt_p99", "s", [](const Summary& s) { return s.tbt.p99; }},
-    {"tbt_longest_p99", "s", [](const Summary& s) { return s.longest_tbt.p99; }},
-    {"tpot", "s", [](const Summary& s) { return s.tpot.mean; }},
-    {"tpot_p50", "s", [](const Summary& s) { return s.tpot.p50; }},
-    {"tpot_p90", "s", [](const Summary& s) { return s.tpot.p90; }},
-    {"tpot_p99", "s", [](const Summary& s) { return s.tpot.p99; }},
-    {"e2e_latency", "s", [](const Summary& s) { return s.e2e.mean; }},
-    {"e2e_latency_p50", "s", [](const Summary& s) { return s.e2e.p50; }},
-    {"e2e_latency_p99", "s", [](const Summary& s) { return s.e2e.p99; }},
-    {"normalized_latency", "s/token", [](const Summary& s) { return s.normalized.mean; }},
-    {"scheduling_delay_p50", "s", [](const Summary& s) { return s.delay.p50; }},
-    {"scheduling_delay_p99", "s", [](const Summary& s) { return s.delay.p99; }},
+    {"ttft", "s", [](const Summary& s) { return s.ttft.mean; }, &Summary::ttft},
+    {"ttft_p50", "s", [](const Summary& s) { return s.ttft.p50; }, &Summary::ttft},
+    {"ttft_p90", "s", [](const Summary& s) { return s.ttft.p90; }, &Summary::ttft},
+    {"ttft_p99", "s", [](const Summary& s) { return s.ttft.p99; }, &Summary::ttft},
+    {"tbt", "s", [](const Summary& s) { return s.tbt.mean; }, &Summary::tbt},
+    {"tbt_p50", "s", [](const Summary& s) { return s.tbt.p50; }, &Summary::tbt},
+    {"tbt_p99", "s", [](const Summary& s) { return s.tbt.p99; }, &Summary::tbt},
+    {"tbt_longest_p99", "s", [](const Summary& s) { return s.longest_tbt.p99; }, &Summary::longest_tbt},
+    {"tpot", "s", [](const Summary& s) { return s.tpot.mean; }, &Summary::tpot},
+    {"tpot_p50", "s", [](const Summary& s) { return s.tpot.p50; }, &Summary::tpot},
+    {"tpot_p90", "s", [](const Summary& s) { return s.tpot.p90; }, &Summary::tpot},
+    {"tpot_p99", "s", [](const Summary& s) { return s.tpot.p99; }, &Summary::tpot},
+    {"e2e_latency", "s", [](const Summary& s) { return s.e2e.mean; }, &Summary::e2e},
+    {"e2e_latency_p50", "s", [](const Summary& s) { return s.e2e.p50; }, &Summary::e2e},
+    {"e2e_latency_p99", "s", [](const Summary& s) { return s.e2e.p99; }, &Summary::e2e},
+    {"normalized_latency", "s/token", [](const Summary& s) { return s.normalized.mean; }, &Summary::normalized},
+    {"scheduling_delay_p50", "s", [](const Summary& s) { return s.delay.p50; }, &Summary::delay},
+    {"scheduling_delay_p99", "s", [](const Summary& s) { return s.delay.p99; }, &Summary::delay},
     {"throughput", "token/s", [](const Summary& s) { return s.output_throughput; }},
     {"total_throughput", "token/s", [](const Summary& s) { return s.total_throughput; }},
     {"request_throughput", "request/s", [](const Summary& s) { return s.request_throughput; }},
@@ -416,7 +432,8 @@ void report(harness::State& state, const Scene& scene, const EngineRun& run, boo
   };
   tell("step_time", step, step_of(run), "s");
   for (std::size_t k = 0; k < std::size(kMetrics); ++k)
-    tell(kMetrics[k].name, reaches[k], kMetrics[k].of(summary), kMetrics[k].unit);
+    if (kMetrics[k].samples == nullptr || (summary.*kMetrics[k].samples).count > 0)
+      tell(kMetrics[k].name, reaches[k], kMetrics[k].of(summary), kMetrics[k].unit);
 
   const auto plain = [&](const char* name, double value, const char* unit) {
     state.report({name, value, unit, Provenance::projected, {}, {}});
@@ -504,6 +521,12 @@ std::vector<harness::Axis> serving_axes(Budget budget) {
 
 void run_serving(harness::State& state, const Serving& serving) {
   Scene scene = read_scene(state, serving);
+  if (!serves_any(scene, serving))
+    state.skip(fmt::format("no request fits: {} blocks of {} tokens, {} tokens an iteration{}", scene.options.blocks,
+                           scene.options.block_tokens, scene.options.max_tokens,
+                           scene.options.reserved_tokens > 0
+                               ? fmt::format(", {} tokens reserved a request", scene.options.reserved_tokens)
+                               : std::string()));
   if (state.gating()) return gate(state, serving, std::move(scene));
   const auto held = std::make_shared<Scene>(std::move(scene));
   const auto run = std::make_shared<EngineRun>();
