@@ -8,26 +8,26 @@
 
 namespace assay::parallelism {
 
-namespace {
-
 using substrate::DType;
-constexpr int kQueryTile = 32;
-constexpr int kKeyTile = 64;
-constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
-// `count` elements of `dtype` from element `index` on.
-void load(DType dtype, const std::byte* from, std::int64_t index, int count, float* to) {
+void load(DType dtype, const std::byte* from, std::int64_t index, std::int64_t count, float* to) {
   if (dtype == DType::f32) {
     std::memcpy(to, from + index * 4, static_cast<std::size_t>(count) * 4);
     return;
   }
   const std::byte* source = from + index * 2;
-  for (int i = 0; i < count; ++i) {
+  for (std::int64_t i = 0; i < count; ++i) {
     substrate::BFloat16 value;
-    std::memcpy(&value, source + std::ptrdiff_t{i} * 2, 2);
+    std::memcpy(&value, source + i * 2, 2);
     to[i] = substrate::to_float(value);
   }
 }
+
+namespace {
+
+constexpr int kQueryTile = 32;
+constexpr int kKeyTile = 64;
+constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
 // Rows of one head from a [rows][heads][d] tensor, as [row][d].
 void load_rows(const BlockShape& shape, const std::byte* from, int heads, int head, std::int64_t first, int rows,

@@ -24,6 +24,8 @@ struct LayerMutant {
 struct LayerScheme {
   SequenceProblem problem;
   LayerProgram (*program)(const SequenceProblem&);
+  // What each rank holds and where results end up.
+  SequencePlan (*plan)(const SequenceProblem&) = [](const SequenceProblem& layer) { return SequencePlan(layer); };
   std::vector<LayerMutant> mutants;  // of `problem`
 };
 

@@ -31,7 +31,7 @@ struct Shards {
 
   Shards(const LayerScheme& scheme, const SequenceProblem& problem, const substrate::RealRanks& ranks, int me)
       : program(scheme.program(problem)),
-        data(SequencePlan(problem), ranks.conducts() ? std::nullopt : std::optional(me)) {}
+        data(scheme.plan(problem), ranks.conducts() ? std::nullopt : std::optional(me)) {}
 
   substrate::Program bound(const LayerProgram& which) {
     return [&](Rank& rank) { return which(rank, data.memory(rank.id())); };

@@ -39,7 +39,7 @@ SequenceData::SequenceData(SequencePlan plan, std::optional<int> only) : plan_(s
   cut(q_, [&](int r) { return plan_.q_bytes(r); });
   cut(kv_, [&](int r) { return plan_.kv_bytes(r); });
   cut(o_, [&](int r) { return plan_.q_bytes(r); });
-  cut(lse_, [&](int r) { return plan_.rows(r) * 4; });
+  cut(lse_, [&](int r) { return plan_.lse_rows(r) * 4; });
   if (!plan_.problem.backward) return;
   cut(d_out_, [&](int r) { return plan_.q_bytes(r); });
   cut(dq_, [&](int r) { return plan_.q_elements(r) * 4; });
@@ -130,6 +130,18 @@ std::vector<double> SequenceData::gather(const ShardedTensor& tensor, bool wide,
 
 bool SequenceData::compares_all() const { return plan_.problem.flops() <= kFullOracleFlops; }
 
+// [B][L][H] of parts [B][L][H / P].
+std::vector<double> SequenceData::gather_lse_by_heads() const {
+  const SequenceProblem& p = plan_.problem;
+  const int each = p.heads / p.ranks;
+  std::vector<double> all(static_cast<std::size_t>(p.batch * p.length * p.heads));
+  for (int r = 0; r < p.ranks; ++r)
+    for (std::int64_t row = 0; row < p.batch * p.length; ++row)
+      for (int h = 0; h < each; ++h)
+        all[static_cast<std::size_t>(row * p.heads + r * each + h)] = at(lse_, true, r, row * each + h);
+  return all;
+}
+
 void SequenceData::refer(std::uint64_t seed) const {
   const SequenceProblem& p = plan_.problem;
   OracleInputs in{.length = p.length,
@@ -148,13 +160,15 @@ void SequenceData::refer(std::uint64_t seed) const {
     const std::vector<std::int64_t> shard = plan_.layout.positions(r);
     if (!shard.empty()) borders.insert(borders.end(), {shard.front(), shard.back()});
   }
-  reference_ = std::make_shared<const SequenceReference>(std::move(in), p.dtype, compares_all(), borders, seed);
+  reference_ = std::make_shared<const SequenceReference>(std::move(in), p.dtype, compares_all(), borders, seed,
+                                                         plan_.gradients_in_dtype);
 }
 
 Check SequenceData::compare(std::uint64_t seed) const {
   const SequenceProblem& p = plan_.problem;
   if (!reference_) refer(seed);
-  OracleOutputs got{.o = gather(o_, false, p.heads, p.head_dim, false), .lse = gather(lse_, true, p.heads, 1, false)};
+  OracleOutputs got{.o = gather(o_, false, p.heads, p.head_dim, false),
+                    .lse = plan_.lse_by_heads ? gather_lse_by_heads() : gather(lse_, true, p.heads, 1, false)};
   if (p.backward) {
     got.dq = gather(dq_, true, p.heads, p.head_dim, false);
     got.dk = gather(d_kv_, true, p.kv_heads, p.head_dim, false);

@@ -45,6 +45,7 @@ class SequenceData {
 
  private:
   std::vector<double> gather(const ShardedTensor& tensor, bool wide, int heads, int width, bool second) const;
+  std::vector<double> gather_lse_by_heads() const;
   double at(const ShardedTensor& tensor, bool wide, int rank, std::int64_t index) const;
 
   SequencePlan plan_;

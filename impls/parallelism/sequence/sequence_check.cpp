@@ -22,6 +22,9 @@ using substrate::DType;
 
 constexpr std::size_t kSampledPositions = 64;
 constexpr double kIdentityTolerance = 1e-4;
+// Rounding a term to bf16 moves it by at most 2^-9 of itself, a sum by the root of its squared terms times this: six
+// standard deviations of an even spread.
+const double kStoredTolerance = 6 * std::ldexp(1.0, -9) / std::sqrt(3.0);
 
 // 0 for [0, 64), 1 for [64, 192), 2 for [192, 448) ...
 std::size_t range_of(std::int64_t position) {
@@ -87,11 +90,15 @@ double elements(const OracleOutputs& out) {
 }  // namespace
 
 SequenceReference::SequenceReference(OracleInputs inputs, DType dtype, bool all,
-                                     const std::vector<std::int64_t>& borders, std::uint64_t seed)
-    : in_(std::move(inputs)), dtype_(dtype) {
+                                     const std::vector<std::int64_t>& borders, std::uint64_t seed,
+                                     bool gradients_in_dtype)
+    : in_(std::move(inputs)), dtype_(dtype), gradients_in_dtype_(gradients_in_dtype) {
   if (all) {
     exact_ = attention_exact(in_);
     naive_ = attention_naive(in_, dtype_);
+    store_gradients(naive_.dq);
+    store_gradients(naive_.dk);
+    store_gradients(naive_.dv);
     return;
   }
   std::set<std::int64_t> chosen{0, in_.length - 1};
@@ -112,6 +119,12 @@ SequenceReference::SequenceReference(OracleInputs inputs, DType dtype, bool all,
         append(exact_, attention_exact_row(in_, b, h, i));
         append(naive_, attention_naive_row(in_, b, h, i, dtype_));
       }
+  store_gradients(naive_.dq);
+}
+
+void SequenceReference::store_gradients(std::vector<double>& values) const {
+  if (!gradients_in_dtype_ || dtype_ != DType::bf16) return;
+  for (double& value : values) value = substrate::to_float(substrate::to_bf16(static_cast<float>(value)));
 }
 
 Check SequenceReference::compare(const OracleOutputs& got) const {
@@ -159,20 +172,26 @@ Check SequenceReference::compare_sampled(const OracleOutputs& got) const {
         append(exact, attention_exact_column(in_, got.lse, got.o, b, h, j));
         append(naive, attention_naive_column(in_, got.lse, got.o, b, h, j, dtype_));
       }
+  store_gradients(naive.dk);
+  store_gradients(naive.dv);
   worst.add("dk", pick(got.dk, kv), exact.dk, naive.dk, kv, sampled_, in_.length);
   worst.add("dv", pick(got.dv, kv), exact.dv, naive.dv, kv, sampled_, in_.length);
 
+  const double stored = gradients_in_dtype_ && dtype_ == DType::bf16 ? kStoredTolerance : 0;
   const auto d = static_cast<std::size_t>(in_.head_dim);
   const auto group = static_cast<std::size_t>(in_.heads / in_.kv_heads);
   for (std::size_t b = 0; b < static_cast<std::size_t>(in_.batch); ++b)
     for (std::size_t h = 0; h < static_cast<std::size_t>(in_.kv_heads); ++h) {
-      std::vector<double> values(d, 0), seeds(d, 0), squares(d, 0);
-      double keys = 0, queries = 0, square = 0;
+      std::vector<double> values(d, 0), seeds(d, 0), squares(d, 0), value_squares(d, 0);
+      double keys = 0, queries = 0, square = 0, key_square = 0;
       for (std::size_t i = b * length; i < (b + 1) * length; ++i) {
         for (std::size_t x = 0; x < d; ++x) {
           const std::size_t key = i * kv + h * d + x;
           values[x] += got.dv[key];
-          keys += got.dk[key] * in_.k[key];
+          value_squares[x] += got.dv[key] * got.dv[key];
+          const double term = got.dk[key] * in_.k[key];
+          keys += term;
+          key_square += term * term;
         }
         for (std::size_t query = i * q + h * group * d; query < i * q + (h + 1) * group * d; ++query) {
           seeds[query % d] += in_.d_out[query];
@@ -183,12 +202,15 @@ Check SequenceReference::compare_sampled(const OracleOutputs& got) const {
         }
       }
       for (std::size_t x = 0; x < d; ++x)
-        worst.hold(std::abs(values[x] - seeds[x]) / (kIdentityTolerance * std::sqrt(squares[x])), [&] {
-          return fmt::format("the dv of head {} sum to {:.6g} in element {}, the do to {:.6g}", h, values[x], x,
-                             seeds[x]);
-        });
-      worst.hold(std::abs(keys - queries) / (kIdentityTolerance * std::sqrt(square)),
-                 [&] { return fmt::format("<dk, k> of head {} is {:.6g}, <dq, q> is {:.6g}", h, keys, queries); });
+        worst.hold(std::abs(values[x] - seeds[x]) /
+                       (kIdentityTolerance * std::sqrt(squares[x]) + stored * std::sqrt(value_squares[x])),
+                   [&] {
+                     return fmt::format("the dv of head {} sum to {:.6g} in element {}, the do to {:.6g}", h, values[x],
+                                        x, seeds[x]);
+                   });
+      worst.hold(
+          std::abs(keys - queries) / (kIdentityTolerance * std::sqrt(square) + stored * std::sqrt(square + key_square)),
+          [&] { return fmt::format("<dk, k> of head {} is {:.6g}, <dq, q> is {:.6g}", h, keys, queries); });
     }
   return worst.result(elements(got));
 }

@@ -30,6 +30,8 @@ struct SequencePlan {
   SequenceProblem problem;
   SequenceLayout layout;
   BlockShape block;
+  bool lse_by_heads = false;        // where a scheme shards attention by heads
+  bool gradients_in_dtype = false;  // dQ, dK, dV have been stored in the layer's dtype, not only accumulated in float32
 
   std::int64_t pairs(int rank, int key_rank) const { return layout.pairs(rank, key_rank, problem.causal); }
 
@@ -40,6 +42,10 @@ struct SequencePlan {
     return 2 * layout.tokens(rank) * problem.batch * problem.kv_heads * problem.head_dim;
   }
   std::int64_t rows(int rank) const { return layout.tokens(rank) * problem.batch * problem.heads; }
+  // Of the log-sum-exp a rank ends up with: of its tokens and all heads, or of all tokens and its heads.
+  std::int64_t lse_rows(int rank) const {
+    return lse_by_heads ? problem.length * problem.batch * (problem.heads / problem.ranks) : rows(rank);
+  }
   std::int64_t q_bytes(int rank) const { return q_elements(rank) * size_of(problem.dtype); }
   std::int64_t kv_bytes(int rank) const { return kv_elements(rank) * size_of(problem.dtype); }
   std::int64_t gradient_bytes(int rank) const { return kv_elements(rank) * 4; }  // dK, dV are float32

@@ -1,0 +1,65 @@
+#include "impls/parallelism/sequence/ulysses_case.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <utility>
+
+#include "datasets/user_error.h"
+#include "impls/parallelism/sequence/layer_case.h"
+#include "impls/parallelism/sequence/sequence_case.h"
+#include "impls/parallelism/sequence/ulysses.h"
+
+namespace assay::parallelism {
+
+namespace {
+
+LayerProgram ulysses_of(UlyssesPlan plan) {
+  return [plan = std::make_shared<const UlyssesPlan>(std::move(plan))](substrate::Rank& rank, SequenceMemory memory) {
+    return ulysses_layer(rank, *plan, memory);
+  };
+}
+
+template <class Change>
+LayerMutant changed(const SequenceProblem& problem, const char* name, Change change) {
+  UlyssesPlan wrong(problem);
+  change(wrong);
+  return {name, ulysses_of(std::move(wrong))};
+}
+
+LayerScheme ulysses_scheme(const harness::State& state) {
+  const SequenceProblem p = sequence_problem(state);
+  if (p.heads % p.ranks != 0)
+    throw UserError(fmt::format("ranks: found {}, expected a divisor of heads ({})", p.ranks, p.heads));
+  if (p.kv_heads % p.ranks != 0 && p.ranks % p.kv_heads != 0)
+    throw UserError(
+        fmt::format("kv_heads: found {}, expected a multiple or a divisor of ranks ({})", p.kv_heads, p.ranks));
+  LayerScheme scheme{.problem = p,
+                     .program = [](const SequenceProblem& layer) { return ulysses_of(UlyssesPlan(layer)); },
+                     .plan =
+                         [](const SequenceProblem& layer) {
+                           SequencePlan plan(layer);
+                           plan.lse_by_heads = plan.gradients_in_dtype = true;
+                           return plan;
+                         },
+                     .mutants = {}};
+  auto& mutants = scheme.mutants;
+  if (p.ranks > 1)
+    mutants.push_back(
+        changed(p, "last-rank-not-heard", [](UlyssesPlan& wrong) { wrong.deaf_to = wrong.problem.ranks - 1; }));
+  if (p.ranks > 1 && p.layout == Layout::zigzag && p.causal)
+    mutants.push_back(changed(p, "order-of-arrival", [](UlyssesPlan& wrong) { wrong.arrival_order = true; }));
+  if (p.ranks > p.kv_heads && p.backward)
+    mutants.push_back(changed(p, "gradient-of-one-copy", [](UlyssesPlan& wrong) { wrong.first_copy_only = true; }));
+  if (p.dtype == substrate::DType::f32)
+    mutants.push_back(changed(p, "lower-precision", [](UlyssesPlan& wrong) { wrong.round_output = true; }));
+  mutants.push_back(changed(p, "wrong-scale", [](UlyssesPlan& wrong) { wrong.local.scale *= 1.0625F; }));
+  return scheme;
+}
+
+}  // namespace
+
+void measure_ulysses(harness::State& state) { measure_layer(state, ulysses_scheme(state)); }
+void project_ulysses(harness::State& state) { project_layer(state, ulysses_scheme(state)); }
+
+}  // namespace assay::parallelism

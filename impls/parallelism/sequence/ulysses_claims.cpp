@@ -1,0 +1,174 @@
+#include "impls/parallelism/sequence/ulysses_claims.h"
+
+#include <algorithm>
+
+#include "impls/parallelism/sequence/ulysses.h"
+#include "impls/substrate/cluster/cluster.h"
+#include "impls/substrate/models/operator_time.h"
+#include "impls/substrate/models/sequence_ledger.h"
+#include "impls/substrate/models/training_step.h"
+
+namespace assay::parallelism {
+
+namespace {
+
+using harness::claims::Projection;
+using harness::claims::Setting;
+using substrate::RunReport;
+
+RunReport run_layer(const UlyssesPlan& plan, const datasets::Cluster& cluster, const substrate::OperatorModel& seconds,
+                    double memory_bandwidth) {
+  substrate::ClusterFabric fabric({.cluster = cluster,
+                                   .operator_seconds = seconds,
+                                   .memory_bandwidth = memory_bandwidth,
+                                   .ranks = plan.problem.ranks});
+  return fabric.run([&](substrate::Rank& rank) { return ulysses_layer(rank, plan, {}); });
+}
+
+// The layer a setting describes; nothing where it leaves the shape open or the heads cannot be dealt.
+std::optional<SequenceProblem> layer_of(const Setting& setting, bool backward) {
+  const auto number = [&](const char* name) -> std::int64_t {
+    if (setting.axes.has(name)) return setting.axes.integer(name);
+    return setting.model && setting.model->numbers.contains(name)
+               ? static_cast<std::int64_t>(setting.model->numbers.at(name))
+               : 0;
+  };
+  SequenceProblem p{.length = number("sequence_length"),
+                    .heads = static_cast<int>(number("heads")),
+                    .kv_heads = static_cast<int>(number("kv_heads")),
+                    .head_dim = static_cast<int>(number("head_dim")),
+                    .causal = !setting.axes.has("causal") || setting.axes.flag("causal"),
+                    .backward = backward};
+  if (p.length == 0 || p.heads == 0 || p.head_dim == 0 || setting.dtype != "bf16") return std::nullopt;
+  if (p.kv_heads == 0) p.kv_heads = p.heads;
+  if (setting.axes.has("batch")) p.batch = static_cast<int>(setting.axes.integer("batch"));
+  // What the degree cannot use is data parallel: replicas of this layer.
+  p.ranks = setting.axes.has("sequence_parallel") ? static_cast<int>(setting.axes.integer("sequence_parallel"))
+                                                  : std::min(setting.ranks, p.heads);
+  const bool dealt = p.heads % p.ranks == 0 && (p.kv_heads % p.ranks == 0 || p.ranks % p.kv_heads == 0);
+  if (!dealt || p.length < p.ranks) return std::nullopt;
+  return p;
+}
+
+// Sent per rank and layer, forward unless the setting says otherwise.
+std::optional<Projection> project_volume(const Setting& setting) {
+  const auto problem = layer_of(setting, setting.axes.has("backward") && setting.axes.flag("backward"));
+  if (!problem) return std::nullopt;
+  datasets::Cluster any;
+  any.devices_per_node = problem->ranks;
+  any.intra.bandwidth = 1;
+  const RunReport run = run_layer(
+      UlyssesPlan(*problem), any, [](const substrate::OpWork&) { return 0.0; }, 1);
+  Projection projection;
+  projection.value = static_cast<double>(run.ranks.front().bytes_sent());
+  projection.parts = {{"bytes sent by a rank, counted in the program", "none", projection.value}};
+  projection.note = "counted, with the factor (P-1)/P: a rank's part for itself is not sent";
+  return projection;
+}
+
+bool has_model(const Setting& setting) {
+  if (!setting.model) return false;
+  return std::ranges::all_of(std::initializer_list<const char*>{"layers", "hidden", "heads", "kv_heads", "head_dim",
+                                                                "ffn", "vocab", "parameters"},
+                             [&](const char* needed) { return setting.model->numbers.contains(needed); });
+}
+
+std::optional<Projection> project_step(const Setting& setting, const std::string& quantity) {
+  if (!has_model(setting) || !setting.device || !setting.cluster) return std::nullopt;
+  const auto problem = layer_of(setting, true);
+  if (!problem) return std::nullopt;
+  const datasets::Model& model = *setting.model;
+  const datasets::Device& device = *setting.device;
+  const datasets::Cluster& cluster = *setting.cluster;
+  const double ranks = problem->ranks;
+  const double tokens = static_cast<double>(problem->length) * problem->batch / ranks;  // of a rank
+
+  // Everything but attention sees c = L / P tokens of its own.
+  const substrate::StepTime rest = substrate::training_step(model, device, nullptr,
+                                                            {.sequence = static_cast<std::int64_t>(tokens),
+                                                             .tokens_per_step = tokens,
+                                                             .tokens_per_micro_batch = tokens,
+                                                             .data_parallel = 1,
+                                                             .dtype = substrate::OpDtype::bf16});
+  Projection projection;
+  projection.inside_domain = rest.inside_domain;
+  const RunReport run = run_layer(
+      UlyssesPlan(*problem), cluster,
+      [&](const substrate::OpWork& work) {
+        const substrate::OperatorTime time = substrate::operator_time(device, work);
+        projection.inside_domain = projection.inside_domain && time.inside_domain;
+        return time.seconds;
+      },
+      device.at("memory_bandwidth"));
+  const auto& critical = run.ranks[static_cast<std::size_t>(run.critical_rank())];
+  const double layers = model.at("layers");
+  const double layer = layers * substrate::to_seconds(run.makespan());
+  const double exchange = layers * substrate::to_seconds(critical.exposed);
+  const double permute = layers * substrate::to_seconds(critical.busy[1]);
+
+  // ZeRO-3 over all ranks: 16-bit weights gathered for each pass and 16-bit gradients scattered, under way while other
+  // layers compute, on rings through all NICs of a node.
+  const double all = setting.ranks;
+  const bool one_node = setting.ranks <= cluster.devices_per_node;
+  const double bandwidth = one_node
+                               ? cluster.intra.bandwidth
+                               : std::min(cluster.intra.bandwidth, cluster.inter.bandwidth * cluster.nics_per_node);
+  const double states = 3 * 2 * model.at("parameters") * (all - 1) / all / bandwidth;
+  const double exposed_states = std::max(0.0, states - (rest.products + rest.streaming + layer - exchange));
+  const double optimizer = rest.optimizer / all;
+  const double step = rest.products + rest.streaming + layer + optimizer + exposed_states;
+
+  projection.parts = {{"matrix products", "gemm", rest.products},
+                      {"attention", "attention", layer - exchange - permute},
+                      {"all-to-all", "collective", exchange},
+                      {"local transposes", "copy", permute},
+                      {"normalisation and loss", "norm", rest.streaming},
+                      {"optimizer", "copy", optimizer},
+                      {"exposed ZeRO-3 traffic", "collective", exposed_states}};
+  projection.note =
+      "FLOPs count causal attention once (half of L^2) and no recomputation; one sequence a replica; ZeRO-3 traffic is "
+      "shown only beyond what compute hides; no activation is recomputed; tokens per rank L/P";
+  const double attention_flops =
+      6 * layers * model.at("heads") * model.at("head_dim") * static_cast<double>(problem->length);
+  const double flops = (6 * model.at("parameters") + attention_flops) * tokens;
+  const double rate = flops / step;
+  if (quantity == "throughput") {
+    projection.value = tokens * all / step;
+  } else if (quantity == "device_flops") {
+    projection.value = rate;
+  } else if (quantity == "mfu") {
+    projection.value = rate / substrate::peak(device, substrate::OpDtype::bf16);
+  } else if (quantity == "step_time") {
+    projection.value = step;
+  } else {
+    return std::nullopt;
+  }
+  return projection;
+}
+
+// Activations and states are divided over the ranks, so that the sequence is what a device holds times their number.
+std::optional<Projection> project_longest(const Setting& setting) {
+  if (!has_model(setting) || !setting.device) return std::nullopt;
+  const double memory = setting.device->at("memory_bytes");
+  const substrate::LedgerCase held{.layout = substrate::ActivationLayout::mem_efficient, .training = true};
+  const double states = substrate::state_bytes(*setting.model, true) / setting.ranks;
+  const double each = substrate::activation_bytes(*setting.model, held, 1);
+  if (states >= memory || each <= 0) return std::nullopt;
+  Projection projection;
+  projection.value = (memory - states) / each * setting.ranks;
+  projection.parts = {{"state", "none", states}, {"activations a token", "none", each}};
+  projection.note =
+      "memory ledger: 16 bytes of state a parameter over all ranks (ZeRO-3), activations of every layer kept as memory-"
+      "efficient attention and an unblocked feed-forward layer need them (Table 1 of arXiv 2310.01889)";
+  return projection;
+}
+
+}  // namespace
+
+std::optional<Projection> project_ulysses_claim(const Setting& setting, const std::string& quantity) {
+  if (quantity == "comm_bytes") return project_volume(setting);
+  if (quantity == "max_sequence") return project_longest(setting);
+  return project_step(setting, quantity);
+}
+
+}  // namespace assay::parallelism
