@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
 
 #include "datasets/user_error.h"
 #include "harness/case_state.h"
@@ -111,6 +112,34 @@ TEST(PimRun, EveryDelayAndSizeMovesTheResultTheRightWay) {
   EXPECT_GT(total("pin_rate_bits_per_second", 0.25), as_is);
   EXPECT_GT(total("channels", 0.5), as_is);
   EXPECT_LE(total("rows_per_bank", 2), as_is);
+}
+
+TEST(PimRun, EveryNumberOfTheDescriptorMattersOrIsKnownNotTo) {
+  const std::set<std::string> inert{"memory_bytes", "memory_bandwidth", "peak_bf16",  // said for other readers
+                                    "rows_per_bank"};                                 // capacity alone
+  const GptShape gpt = model("gpt2-small");
+  const auto of = [&](const datasets::Device& descriptor) {
+    const PimDevice device = pim_device(descriptor);
+    const PimRun run = decoded(gpt, device, {.generated = 4});
+    return std::pair(run.total, energy_of(run, device).total());
+  };
+  const datasets::Device as_is = pim_descriptor();
+  const auto nominal = of(as_is);
+  for (const auto& [key, constant] : as_is.constants) {
+    // Sizes that hang together are refused when one is changed alone.
+    bool moved = false;
+    for (const double factor : {0.5, 4.0, 20.0}) {
+      datasets::Device changed = as_is;
+      set(changed, key.c_str(), factor * constant.value);
+      if (key == "activate_counts_as") set(changed, "activate_banks", 4);
+      try {
+        moved = moved || of(changed) != nominal;
+      } catch (const UserError&) {
+        moved = moved || key == "banks_per_channel" || key == "mac_lanes" || key == "column_bytes";
+      }
+    }
+    EXPECT_EQ(moved, !inert.contains(key)) << key;
+  }
 }
 
 TEST(PimRun, EnergyFollowsCountsAndTime) {
