@@ -17,6 +17,8 @@
 //
 // The model is the command-level one of impls/hardware/pim: commands issue when DRAM timing allows, tokens are
 // generated one after the other. See docs/pim.md.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -34,27 +36,13 @@ namespace {
 using harness::State;
 using results_db::Provenance;
 
-void set_constant(datasets::Device& device, const char* key, double value) {
-  device.constants.insert_or_assign(key, datasets::Constant{.value = value, .source = "axis of the case"});
-}
-
 datasets::Device device_of(State& state) {
-  datasets::Device device = datasets::load_device(state.text("device"), datasets::data_root());
+  const datasets::Device device = datasets::load_device(state.text("device"), datasets::data_root());
   state.descriptor("device:" + device.id, device.hash);
-  if (const auto channels = state.integer("channels"); channels > 0)
-    set_constant(device, "channels", static_cast<double>(channels));
-  if (const double rate = state.real("pin_gbps"); rate > 0)
-    set_constant(device, "pin_rate_bits_per_second", rate * 1e9);
-  if (const double clock = state.real("asic_mhz"); clock > 0) set_constant(device, "asic_clock_hz", clock * 1e6);
-  const std::string& activation = state.text("activation");
-  if (activation == "ganged") {
-    set_constant(device, "activate_banks", 4);
-    set_constant(device, "activate_counts_as", 4);
-  } else if (activation == "single") {
-    set_constant(device, "activate_banks", 1);
-    set_constant(device, "activate_counts_as", 1);
-  }
-  return device;
+  return changed(device, {.channels = state.real("channels"),
+                          .pin_rate = state.real("pin_rate"),
+                          .asic_clock = state.real("asic_clock"),
+                          .activation = state.text("activation")});
 }
 
 // How far the residuals of the descriptor's constants move the time of a token, as factors of it. Time is close to
@@ -118,6 +106,10 @@ void report(State& state, const Mapping& mapping, const DecodePlan& plan, const 
              "1");
   }
 
+  for (const InstructionTime& each : run.last_token)
+    state.interval({each.step < Step::norm ? "channels" : "chip",
+                    fmt::format("{} {}", to_string(each.step), each.layer), each.start - run.last_token.front().start,
+                    each.end - run.last_token.front().start});
   for (std::size_t i = 0; i < kSteps; ++i)
     state.breakdown({std::string(to_string(static_cast<Step>(i))), "time", substrate::to_seconds(run.time[i]),
                      Provenance::projected});
@@ -146,6 +138,14 @@ void run(State& state) {
 harness::Value word(const char* text) { return harness::Value(std::string(text)); }
 harness::Value whole(std::int64_t value) { return harness::Value(value); }
 
+harness::Axis multiple(const char* name, const char* help) {
+  return {.name = name,
+          .defaults = {harness::Value(1.0)},
+          .help = help,
+          .minimum = 1e-3,
+          .dimension = datasets::Dimension::fraction};
+}
+
 const harness::Registration registration({
     .id = "hardware/pim-gpt",
     .title = "PIM-GPT: A Hybrid Process-in-Memory Accelerator for Autoregressive Transformers",
@@ -160,18 +160,9 @@ const harness::Registration registration({
                     .minimum = 0},
                    {.name = "generated", .defaults = {whole(1024)}, .help = "tokens generated"},
                    {.name = "device", .defaults = {word("pim-gpt")}, .help = "device descriptor"},
-                   {.name = "channels",
-                    .defaults = {whole(0)},
-                    .help = "GDDR6 channels; 0: as the descriptor says",
-                    .minimum = 0},
-                   {.name = "pin_gbps",
-                    .defaults = {whole(0)},
-                    .help = "Gb/s of a data pin; 0: as the descriptor says",
-                    .minimum = 0},
-                   {.name = "asic_mhz",
-                    .defaults = {whole(0)},
-                    .help = "clock of the arithmetic chip in MHz; 0: as the descriptor says",
-                    .minimum = 0},
+                   multiple("channels", "GDDR6 channels, as a multiple of the descriptor's"),
+                   multiple("pin_rate", "rate of a data pin, as a multiple of the descriptor's"),
+                   multiple("asic_clock", "clock of the arithmetic chip, likewise: 10% is 100 MHz"),
                    {.name = "activation",
                     .defaults = {word("descriptor")},
                     .help = "how a row is opened in all banks: ganged and single keep tFAW for each bank",

@@ -18,7 +18,7 @@ using harness::claims::Setting;
 
 DecodePlan plan_of(const Setting& setting) {
   return {.prompt = setting.axes.has("prompt") ? setting.axes.integer("prompt") : 0,
-          .generated = setting.axes.integer("tokens")};
+          .generated = setting.axes.integer("generated")};
 }
 
 struct Projected {
@@ -50,12 +50,13 @@ std::vector<ProjectionPart> time_parts(const PimRun& run) {
 }  // namespace
 
 std::optional<Projection> project_pim_gpt(const Setting& setting, const std::string& quantity) {
-  if (!setting.model || !setting.device || !setting.axes.has("tokens")) return std::nullopt;
-  datasets::Device device = *setting.device;
+  if (!setting.model || !setting.device || !setting.axes.has("generated")) return std::nullopt;
+  const auto multiple = [&](const char* axis) { return setting.axes.has(axis) ? setting.axes.real(axis) : 1; };
+  PimChange change{.channels = multiple("channels"), .pin_rate = multiple("pin_rate")};
   // As a baseline it is the package with the clock of its descriptor.
-  if (setting.role == "technique" && setting.axes.has("asic_clock_hz"))
-    device.constants.insert_or_assign(
-        "asic_clock_hz", datasets::Constant{.value = setting.axes.real("asic_clock_hz"), .source = "axis"});
+  if (setting.role == "technique") change.asic_clock = multiple("asic_clock");
+  if (setting.axes.has("activation")) change.activation = setting.axes.text("activation");
+  const datasets::Device device = changed(*setting.device, change);
   const auto& [pim, run] = run_of(setting, device, plan_of(setting));
   const double total = substrate::to_seconds(run.total);
   Projection projection;
@@ -88,11 +89,13 @@ std::optional<Projection> project_pim_gpt(const Setting& setting, const std::str
 
 std::optional<Projection> project_decode_on(const Setting& setting, const std::string& quantity,
                                             const std::string& device_id, const std::string& dtype) {
-  if (!setting.model || !setting.axes.has("tokens")) return std::nullopt;
+  if (!setting.model || !setting.axes.has("generated")) return std::nullopt;
   const datasets::Device device = datasets::load_device(device_id, datasets::data_root());
   const GptShape shape = gpt_shape(*setting.model);
   const DecodePlan plan = plan_of(setting);
-  const BaselineRun framework = decode_on(device, dtype, shape, plan, framework_software(device));
+  Software eager = framework_software(device);
+  if (setting.axes.has("launch")) eager.launch_seconds = setting.axes.real("launch");
+  const BaselineRun framework = decode_on(device, dtype, shape, plan, eager);
   const BaselineRun roofline = decode_on(device, dtype, shape, plan, roofline_software());
   Projection projection;
   projection.inside_domain = quantity == "dram_bytes" || device.has("eff_memory");
@@ -100,7 +103,7 @@ std::optional<Projection> project_decode_on(const Setting& setting, const std::s
                       {"compute", "none", framework.compute_seconds},
                       {"launches", "none", framework.launch_seconds},
                       {"roofline", "none", roofline.seconds}};
-  projection.note = fmt::format("{}: kernels of an eager framework, 7.5 us each", device.id);
+  projection.note = fmt::format("{}: the kernels of an eager framework", device.id);
   if (quantity == "e2e_latency") {
     projection.value = framework.seconds;
   } else if (quantity == "energy") {

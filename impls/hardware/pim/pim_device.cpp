@@ -62,6 +62,26 @@ DramTiming read_timing(const Reader& read, double burst_seconds) {
 
 }  // namespace
 
+datasets::Device changed(datasets::Device device, const PimChange& change) {
+  const auto set = [&](const char* key, double value) {
+    device.constants.insert_or_assign(key, datasets::Constant{.value = value, .source = "axis of the case"});
+  };
+  const auto scale = [&](const char* key, double factor) {
+    if (factor != 1 && device.has(key)) device.constants.find(key)->second.value *= factor;
+  };
+  scale("channels", change.channels);
+  scale("pin_rate_bits_per_second", change.pin_rate);
+  scale("asic_clock_hz", change.asic_clock);
+  if (change.activation == "ganged") {
+    set("activate_banks", 4);
+    set("activate_counts_as", 4);
+  } else if (change.activation == "single") {
+    set("activate_banks", 1);
+    set("activate_counts_as", 1);
+  }
+  return device;
+}
+
 PimDevice pim_device(const datasets::Device& device) {
   const Reader read(device);
   PimDevice pim;

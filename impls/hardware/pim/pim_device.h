@@ -65,6 +65,15 @@ struct PimDevice {
   double mac_flops() const { return 2.0 * units() * lanes / substrate::to_seconds(time.ccd); }
 };
 
+// A descriptor changed along the axes of a case: channels, pin rate and chip clock as multiples of what it says, and
+// how rows are opened: "descriptor", "ganged" (Newton: four commands of four activations) or "single" (one command a
+// bank).
+struct PimChange {
+  double channels = 1, pin_rate = 1, asic_clock = 1;
+  std::string activation = "descriptor";
+};
+datasets::Device changed(datasets::Device device, const PimChange& change);
+
 // Reads and checks; a number that is missing or impossible is a UserError with the descriptor's file and the key.
 PimDevice pim_device(const datasets::Device& device);
 

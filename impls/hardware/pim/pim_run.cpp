@@ -70,6 +70,7 @@ class Decoder {
   PimRun run(const DecodePlan& plan) {
     for (std::int64_t position = plan.from; position < plan.steps(); ++position) {
       const bool speaks = position + 1 >= plan.first_step();
+      kept_ = position + 1 == plan.steps();
       token(position, speaks);
       if (position + 1 == plan.first_step()) run_.first_token = now_;
     }
@@ -81,54 +82,57 @@ class Decoder {
  private:
   void channels(Step step, int layer, std::int64_t position) {
     const Picoseconds end = std::max(now_, engine_->run({step, layer, position}, now_));
+    spend(step, layer, end);
+  }
+
+  void spend(Step step, int layer, Picoseconds end) {
     run_.time[static_cast<std::size_t>(step)] += end - now_;
+    if (kept_ && end > now_) run_.last_token.push_back({step, layer, now_, end});
     now_ = end;
   }
 
-  void chip(Step step, const AsicCount& count) {
+  void chip(Step step, int layer, const AsicCount& count) {
     run_.asic.adds += count.adds;
     run_.asic.multiplies += count.multiplies;
     run_.asic.adder_clocks += count.adder_clocks;
     run_.asic.multiplier_clocks += count.multiplier_clocks;
-    const Picoseconds taken = count.clocks() * clock_;
-    run_.time[static_cast<std::size_t>(step)] += taken;
-    now_ += taken;
+    spend(step, layer, now_ + count.clocks() * clock_);
   }
 
   void multiply(Step step, Matrix matrix, int layer, std::int64_t position) {
     channels(step, layer, position);
     const MatrixPlace& place = mapping_.place(matrix);
-    add_parts(place.outputs, static_cast<std::int64_t>(place.chunk_columns.size()));
+    add_parts(layer, place.outputs, static_cast<std::int64_t>(place.chunk_columns.size()));
   }
-  void add_parts(std::int64_t outputs, std::int64_t parts) {
-    if (parts > 1) chip(Step::partial_sums, asic_.add(outputs * (parts - 1)));
+  void add_parts(int layer, std::int64_t outputs, std::int64_t parts) {
+    if (parts > 1) chip(Step::partial_sums, layer, asic_.add(outputs * (parts - 1)));
   }
 
   void token(std::int64_t position, bool speaks) {
     const GptShape& gpt = mapping_.shape();
     const std::int64_t keys = position + 1;
     channels(Step::embedding, 0, position);
-    chip(Step::residual, asic_.add(gpt.hidden));
+    chip(Step::residual, 0, asic_.add(gpt.hidden));
     for (int layer = 0; layer < gpt.layers; ++layer) {
-      chip(Step::norm, asic_.layer_norm(gpt.hidden));
+      chip(Step::norm, layer, asic_.layer_norm(gpt.hidden));
       multiply(Step::qkv, Matrix::qkv, layer, position);
       channels(Step::key_value_write, layer, position);
       channels(Step::scores, layer, position);
-      chip(Step::softmax, asic_.softmax(gpt.heads, keys, gpt.head_dim));
+      chip(Step::softmax, layer, asic_.softmax(gpt.heads, keys, gpt.head_dim));
       channels(Step::values, layer, position);
-      add_parts(gpt.hidden, mapping_.value_parts(keys));
+      add_parts(layer, gpt.hidden, mapping_.value_parts(keys));
       multiply(Step::projection, Matrix::projection, layer, position);
-      chip(Step::residual, asic_.add(gpt.hidden));
-      chip(Step::norm, asic_.layer_norm(gpt.hidden));
+      chip(Step::residual, layer, asic_.add(gpt.hidden));
+      chip(Step::norm, layer, asic_.layer_norm(gpt.hidden));
       multiply(Step::ffn_up, Matrix::ffn_up, layer, position);
-      chip(Step::gelu, asic_.gelu(gpt.ffn));
+      chip(Step::gelu, layer, asic_.gelu(gpt.ffn));
       multiply(Step::ffn_down, Matrix::ffn_down, layer, position);
-      chip(Step::residual, asic_.add(gpt.hidden));
+      chip(Step::residual, layer, asic_.add(gpt.hidden));
     }
     if (!speaks) return;
-    chip(Step::norm, asic_.layer_norm(gpt.hidden));
+    chip(Step::norm, 0, asic_.layer_norm(gpt.hidden));
     multiply(Step::output, Matrix::output, 0, position);
-    chip(Step::choice, asic_.largest(gpt.vocabulary));
+    chip(Step::choice, 0, asic_.largest(gpt.vocabulary));
   }
 
   const Mapping& mapping_;
@@ -136,6 +140,7 @@ class Decoder {
   Picoseconds clock_;
   std::unique_ptr<Engine> engine_;
   Picoseconds now_ = 0;
+  bool kept_ = false;  // the last token is under way
   PimRun run_;
 };
 

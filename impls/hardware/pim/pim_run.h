@@ -45,6 +45,13 @@ struct DecodePlan {
   std::int64_t steps() const { return first_step() + generated - 1; }
 };
 
+// When an instruction of the last token was under way.
+struct InstructionTime {
+  Step step = Step::qkv;
+  int layer = 0;
+  Picoseconds start = 0, end = 0;
+};
+
 struct PimRun {
   Picoseconds total = 0, first_token = 0;
   std::array<Picoseconds, kSteps> time{};
@@ -53,6 +60,7 @@ struct PimRun {
   std::int64_t commands_simulated = 0;      // commands whose timing was worked out
   std::int64_t blocks = 0;                  // blocks executed
   std::vector<std::vector<Command>> trace;  // a channel
+  std::vector<InstructionTime> last_token;
 
   ChannelCounts counts() const;
   Picoseconds outside_multiplication() const;
