@@ -64,15 +64,16 @@ void exponential_passes(Passes& passes, std::int64_t n, std::span<float> x) {
     passes.multiply(n, [&](std::size_t i) { sum[i] *= x[i]; });
     passes.add(n, [&](std::size_t i) { sum[i] += kTaylor[order]; });
   }
-  // k goes to the exponent: an integer addition.
+  // k goes to the exponent: an integer addition. No number has no exponent.
   passes.add(n, [&](std::size_t i) {
-    x[i] = std::bit_cast<float>(std::bit_cast<std::int32_t>(sum[i]) + (static_cast<std::int32_t>(k[i]) << 23));
+    const auto exponent = std::isnan(k[i]) ? 0U : static_cast<std::uint32_t>(static_cast<std::int32_t>(k[i])) << 23;
+    x[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(sum[i]) + exponent);
   });
 }
 
 void reciprocal_passes(Passes& passes, std::int64_t n, std::span<float> x) {
   std::vector<float> y = room(passes, n), part = room(passes, n);
-  passes.add(n, [&](std::size_t i) { y[i] = std::bit_cast<float>(0x7EF311C7 - std::bit_cast<std::int32_t>(x[i])); });
+  passes.add(n, [&](std::size_t i) { y[i] = std::bit_cast<float>(0x7EF311C7U - std::bit_cast<std::uint32_t>(x[i])); });
   for (int step = 0; step < kNewtonSteps; ++step) {
     passes.multiply(n, [&](std::size_t i) { part[i] = x[i] * y[i]; });
     passes.add(n, [&](std::size_t i) { part[i] = 2 - part[i]; });
@@ -84,7 +85,7 @@ void reciprocal_passes(Passes& passes, std::int64_t n, std::span<float> x) {
 void inverse_root_passes(Passes& passes, std::int64_t n, std::span<float> x) {
   std::vector<float> y = room(passes, n), part = room(passes, n);
   passes.add(
-      n, [&](std::size_t i) { y[i] = std::bit_cast<float>(0x5F3759DF - (std::bit_cast<std::int32_t>(x[i]) >> 1)); });
+      n, [&](std::size_t i) { y[i] = std::bit_cast<float>(0x5F3759DFU - (std::bit_cast<std::uint32_t>(x[i]) >> 1)); });
   passes.multiply(n, [&](std::size_t i) { x[i] *= 0.5F; });
   for (int step = 0; step < kNewtonSteps; ++step) {
     passes.multiply(n, [&](std::size_t i) { part[i] = y[i] * y[i]; });
