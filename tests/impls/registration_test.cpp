@@ -10,6 +10,7 @@
 #include <string>
 
 #include "harness/registry.h"
+#include "harness/suite.h"
 
 namespace assay::harness {
 namespace {
@@ -50,6 +51,12 @@ TEST(Registration, IdsAreTheNamesOfTheirFiles) {
       EXPECT_EQ(technique.id, (file.parent_path() / name).string());
     }
   }
+}
+
+TEST(Suites, EachOfTheTreeExpandsToCases) {
+  const auto ids = suite_ids();
+  EXPECT_FALSE(ids.empty());
+  for (const std::string& id : ids) EXPECT_FALSE(expand(load_suite(id)).empty()) << id;
 }
 
 TEST(Registration, EveryTechniqueSaysWhatItIsAndRuns) {
