@@ -44,9 +44,12 @@ std::vector<std::string> ids_in(const fs::path& folder) {
 
 Document read_document(std::string_view kind, std::string_view id, const fs::path& folder) {
   Document document;
-  document.file = (folder / fmt::format("{}.toml", id)).string();
+  const bool path = id.ends_with(".toml");  // a file of the user's own
+  document.file = path ? std::string(id) : (folder / fmt::format("{}.toml", id)).string();
   std::ifstream stream(document.file, std::ios::binary);
-  if (!stream || id.find('/') != std::string_view::npos) {
+  if (path && !stream)
+    throw UserError(fmt::format("{}: cannot be read, expected a {} descriptor", document.file, kind));
+  if (!stream || (!path && id.find('/') != std::string_view::npos)) {
     const auto ids = ids_in(folder);
     const auto near = nearest_names(id, ids);
     throw UserError(fmt::format("unknown {} '{}' in {}{}", kind, id, folder.string(),
@@ -86,7 +89,13 @@ double number(const Document& document, const toml::node& node, std::string_view
   return *value;
 }
 
-void check_head(const Document& document, std::string_view id, std::initializer_list<std::string_view> allowed) {
+// What an id is called in its file: its last part where it is a path.
+std::string named(std::string_view id) {
+  return id.ends_with(".toml") ? fs::path(id).stem().string() : std::string(id);
+}
+
+void check_head(const Document& document, std::string_view given, std::initializer_list<std::string_view> allowed) {
+  const std::string id = named(given);
   for (const auto& [key, node] : document.table) {
     if (std::find(allowed.begin(), allowed.end(), key.str()) == allowed.end()) {
       throw UserError(fmt::format("{}: unknown key {}, expected one of {}", place(document, node), key.str(),
@@ -166,9 +175,9 @@ double Model::at(std::string_view key) const {
 
 Device load_device(std::string_view id, std::string_view root) {
   const Document document = read_document("device", id, devices_folder(root));
-  check_head(document, id, {"id", "name", "calibration", "constants", "fitted"});
+  check_head(document, id, {"id", "name", "calibration", "provenance", "date", "constants", "fitted"});
   Device device;
-  device.id = std::string(id);
+  device.id = named(id);
   device.name = text_at(document, "name", "the device's full name");
   device.file = document.file;
   device.hash = content_hash(document.text);
@@ -196,7 +205,7 @@ Cluster load_cluster(std::string_view id, std::string_view root) {
   const Document document = read_document("cluster", id, clusters_folder(root));
   check_head(document, id, {"id", "name", "device", "topology", "constants", "fitted"});
   Cluster cluster;
-  cluster.id = std::string(id);
+  cluster.id = named(id);
   cluster.device = text_at(document, "device", "a device id");
   cluster.topology = text_at(document, "topology", "nvswitch, fat-tree, torus, rail ...");
   cluster.file = document.file;
@@ -250,7 +259,7 @@ Model load_model(std::string_view id, std::string_view root) {
   const Document document = read_document("model", id, models_folder(root));
   check_head(document, id, {"id", "source", "reconstructed", "numbers"});
   Model model;
-  model.id = std::string(id);
+  model.id = named(id);
   model.source = text_at(document, "source", "where the numbers come from");
   model.file = document.file;
   model.hash = content_hash(document.text);

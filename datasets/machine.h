@@ -68,8 +68,9 @@ struct Model {
   double at(std::string_view key) const;
 };
 
-// Reads and checks <root>/hardware/devices/<id>.toml and so on; an unknown id is a UserError with the nearest names.
-// `root` is normally data_root().
+// Reads and checks <root>/hardware/devices/<id>.toml and so on; an unknown id is a UserError with the nearest names. An
+// id that ends in .toml is the path of a descriptor outside the folder, as `assay probe --output` writes one. `root` is
+// normally data_root().
 Device load_device(std::string_view id, std::string_view root);
 Cluster load_cluster(std::string_view id, std::string_view root);
 Model load_model(std::string_view id, std::string_view root);

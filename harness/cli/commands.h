@@ -27,6 +27,8 @@ void add_compare(CLI::App& app, Context& context);
 void add_reproduce(CLI::App& app, Context& context);
 void add_rerun(CLI::App& app, Context& context);
 void add_db(CLI::App& app, Context& context);
+void add_validate(CLI::App& app, Context& context);
+void add_probe(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
 void add_worker(CLI::App& app, Context& context);
 void add_completion(CLI::App& app, Context& context);

@@ -71,6 +71,8 @@ int run_program(int argc, char** argv) {
   add_compare(app, context);
   add_rerun(app, context);
   add_worker(app, context);
+  add_validate(app, context);
+  add_probe(app, context);
   add_db(app, context);
   add_doctor(app, context);
   add_list(app, context);

@@ -80,7 +80,7 @@ TEST(OperatorTimes, ABrokenProfileIsRefusedWithItsLine) {
     read_linear_profile(file);
     FAIL() << "a token count 'x' was read";
   } catch (const UserError& wrong) {
-    EXPECT_NE(std::string(wrong.what()).find(":2: num_tokens: 'x'"), std::string::npos) << wrong.what();
+    EXPECT_NE(std::string(wrong.what()).find(":2:22: num_tokens: 'x'"), std::string::npos) << wrong.what();
   }
 }
 

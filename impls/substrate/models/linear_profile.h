@@ -1,6 +1,7 @@
 #pragma once
 // Reader of measured operator times of a transformer layer, in the layout of Vidur's public profiling data
 // (one line a model, tensor-parallel degree and number of tokens; times in ms).
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ struct MeasuredOperator {
   std::string group;   // operator class: gemm, pointwise, norm, copy
   OpWork work;
   double seconds = 0;
+  std::int64_t tokens = 0;
 };
 
 // Throws UserError naming file, line and column for what cannot be read.

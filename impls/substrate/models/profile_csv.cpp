@@ -1,0 +1,97 @@
+#include "impls/substrate/models/profile_csv.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "datasets/user_error.h"
+
+namespace assay::substrate {
+namespace {
+
+std::vector<std::string> split(const std::string& line) {
+  std::vector<std::string> cells(1);
+  for (const char c : line) {
+    if (c == ',') {
+      cells.emplace_back();
+    } else if (c != '\r') {
+      cells.back().push_back(c);
+    }
+  }
+  return cells;
+}
+
+}  // namespace
+
+ProfileCsv::ProfileCsv(const std::string& file) : file_(file) {
+  std::ifstream stream(file);
+  if (!stream || std::filesystem::is_directory(file)) {
+    throw UserError(fmt::format("{}: cannot be read, expected a profile in CSV", file));
+  }
+  std::string line;
+  std::getline(stream, line);
+  header_ = split(line);
+  for (int number = 2; std::getline(stream, line); ++number) {
+    if (line.empty() || line == "\r") continue;
+    std::vector<std::string> cells = split(line);
+    if (cells.size() != header_.size()) {
+      throw UserError(
+          fmt::format("{}:{}: {} cells, expected {} as in the header", file, number, cells.size(), header_.size()));
+    }
+    rows_.push_back(std::move(cells));
+    lines_.push_back(number);
+  }
+  if (rows_.empty()) throw UserError(fmt::format("{}: no rows, expected a header and at least one measurement", file));
+}
+
+std::size_t ProfileCsv::index(std::string_view column) const {
+  return static_cast<std::size_t>(std::find(header_.begin(), header_.end(), column) - header_.begin());
+}
+
+bool ProfileCsv::has(std::string_view column) const { return index(column) < header_.size(); }
+
+void ProfileCsv::require(const std::vector<std::string_view>& columns) const {
+  for (const std::string_view column : columns) {
+    if (!has(column)) {
+      throw UserError(fmt::format("{}:1: column {} is missing, expected {}", file_, column, fmt::join(columns, ", ")));
+    }
+  }
+}
+
+const std::string& ProfileCsv::text(std::size_t row, std::string_view column) const {
+  static const std::string none;
+  const std::size_t at = index(column);
+  return at < header_.size() ? rows_[row][at] : none;
+}
+
+std::string ProfileCsv::place(std::size_t row, std::string_view column) const {
+  std::size_t before = 1;  // of the first letter of the cell, as editors count
+  for (std::size_t i = 0; i < index(column); ++i) before += rows_[row][i].size() + 1;
+  return fmt::format("{}:{}:{}: {}", file_, lines_[row], before, column);
+}
+
+double ProfileCsv::number(std::size_t row, std::string_view column) const {
+  const std::string& cell = text(row, column);
+  double value = 0;
+  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  if (error != std::errc() || end != cell.data() + cell.size() || !std::isfinite(value) || value < 0) {
+    throw UserError(fmt::format("{}: '{}', expected a number of at least 0", place(row, column), cell));
+  }
+  return value;
+}
+
+std::int64_t ProfileCsv::count(std::size_t row, std::string_view column) const {
+  const double value = number(row, column);
+  if (value < 1 || value != std::floor(value) || value > 1e15) {
+    throw UserError(
+        fmt::format("{}: '{}', expected a whole number of at least 1", place(row, column), text(row, column)));
+  }
+  return static_cast<std::int64_t>(value);
+}
+
+}  // namespace assay::substrate
