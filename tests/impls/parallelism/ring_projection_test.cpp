@@ -93,11 +93,14 @@ TEST(Residuals, OnlyFittedConstantsMoveAndClustersFollowThem) {
   move_constants(cluster, [&](const std::string& key, const datasets::Cluster& moved) {
     ++visits;
     EXPECT_GT(cluster.constants.at(key).p90_error, 0);
-    EXPECT_TRUE(moved.intra.bandwidth != cluster.intra.bandwidth || moved.intra.latency != cluster.intra.latency)
+    const bool of_links = key == "intra_latency" || key == "eff_intra";  // the others are of library collectives
+    EXPECT_EQ(moved.intra.bandwidth != cluster.intra.bandwidth || moved.intra.latency != cluster.intra.latency,
+              of_links)
         << key;
+    EXPECT_NE(moved.constants.at(key).value, cluster.constants.at(key).value);
     EXPECT_EQ(moved.inter.bandwidth, cluster.inter.bandwidth);
   });
-  EXPECT_EQ(visits, 4);  // intra_latency and eff_intra, both ways
+  EXPECT_EQ(visits, 10);  // intra_latency, eff_intra and three of all-reduces, both ways
 }
 
 }  // namespace
