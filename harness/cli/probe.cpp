@@ -258,9 +258,13 @@ std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
-std::string to_toml(const datasets::Device& device, const std::string& date) {
-  std::string out = fmt::format("id = {}\nname = {}\nprovenance = \"measured by assay probe {}\"\ndate = {}\n",
-                                quoted(device.id), quoted(device.name), ASSAY_VERSION, quoted(date));
+constexpr double kBusy = 0.3;  // load a core from which a probe says that it was not alone
+
+std::string to_toml(const Found& found, const std::string& date) {
+  const datasets::Device& device = found.device;
+  std::string out = fmt::format("id = {}\nname = {}\nprovenance = \"measured by assay probe {}{}\"\ndate = {}\n",
+                                quoted(device.id), quoted(device.name), ASSAY_VERSION,
+                                found.busy > kBusy ? ", while other programs kept the machine busy" : "", quoted(date));
   for (const bool fitted : {false, true}) {
     out += fitted ? "\n[fitted]\n" : "\n[constants]\n";
     for (const auto& [key, constant] : device.constants) {
@@ -281,7 +285,7 @@ void print_table(const Found& found, const Context& context) {
   }
   fmt::print("{}", table.render(context.width, context.color));
   for (const std::string& line : found.left_out) fmt::print("left out: {}\n", line);
-  if (found.busy > 0.3) {
+  if (found.busy > kBusy) {
     fmt::print("note: {:.0f}% of this machine was busy with other programs; probe again when it is idle\n",
                100 * found.busy);
   }
@@ -321,7 +325,7 @@ void add_probe(CLI::App& app, Context& context) {
     const std::string date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr)));
     if (!request->output.empty()) {
       std::ofstream file(request->output, std::ios::trunc);
-      file << to_toml(found.device, date);
+      file << to_toml(found, date);
       if (!file.flush()) throw UserError(fmt::format("{}: cannot be written", request->output));
     }
     if (context.json) {
