@@ -193,8 +193,9 @@ std::string residual_plot(const std::vector<Residual>& rows, const std::string& 
       static_cast<double>(columns) * kWidth, static_cast<double>(lines) * kHeight + 30, title);
   std::size_t index = 0;
   for (const std::string& name : names) {
+    const std::size_t line = index / columns;
     const double x0 = static_cast<double>(index % columns) * kWidth + kLeft;
-    const double y0 = static_cast<double>(index / columns) * kHeight + kTop;
+    const double y0 = static_cast<double>(line) * kHeight + kTop;
     const double width = kWidth - kLeft - 12, height = kHeight - 60;
     ++index;
     const auto y_of = [&](double error) {
