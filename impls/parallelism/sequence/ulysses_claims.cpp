@@ -1,6 +1,9 @@
 #include "impls/parallelism/sequence/ulysses_claims.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <vector>
 
 #include "impls/parallelism/sequence/ulysses.h"
 #include "impls/substrate/cluster/cluster.h"
@@ -73,30 +76,41 @@ bool has_model(const Setting& setting) {
                              [&](const char* needed) { return setting.model->numbers.contains(needed); });
 }
 
-std::optional<Projection> project_step(const Setting& setting, const std::string& quantity) {
-  if (!has_model(setting) || !setting.device || !setting.cluster) return std::nullopt;
-  const auto problem = layer_of(setting, true);
-  if (!problem) return std::nullopt;
+// Bytes a device holds: 16 of state a parameter over all ranks (ZeRO-3), and the activations of a token.
+double held_states(const Setting& setting) { return substrate::state_bytes(*setting.model, true) / setting.ranks; }
+double held_by_token(const datasets::Model& model) {
+  return substrate::activation_bytes(model, {.layout = substrate::ActivationLayout::mem_efficient, .training = true},
+                                     1);
+}
+
+struct Step {
+  SequenceProblem problem;
+  double tokens = 0;  // of a rank
+  double seconds = 0;
+  std::vector<harness::claims::ProjectionPart> parts;
+  bool inside_domain = true;
+  double rate() const { return tokens / seconds; }
+};
+
+Step step_of(const Setting& setting, const SequenceProblem& problem) {
   const datasets::Model& model = *setting.model;
   const datasets::Device& device = *setting.device;
   const datasets::Cluster& cluster = *setting.cluster;
-  const double ranks = problem->ranks;
-  const double tokens = static_cast<double>(problem->length) * problem->batch / ranks;  // of a rank
+  Step step{.problem = problem, .tokens = static_cast<double>(problem.length) * problem.batch / problem.ranks};
 
-  // Everything but attention sees c = L / P tokens of its own.
+  // Everything but attention sees B L / P tokens of its own.
   const substrate::StepTime rest = substrate::training_step(model, device, nullptr,
-                                                            {.sequence = static_cast<std::int64_t>(tokens),
-                                                             .tokens_per_step = tokens,
-                                                             .tokens_per_micro_batch = tokens,
+                                                            {.sequence = static_cast<std::int64_t>(step.tokens),
+                                                             .tokens_per_step = step.tokens,
+                                                             .tokens_per_micro_batch = step.tokens,
                                                              .data_parallel = 1,
                                                              .dtype = substrate::OpDtype::bf16});
-  Projection projection;
-  projection.inside_domain = rest.inside_domain;
+  step.inside_domain = rest.inside_domain;
   const RunReport run = run_layer(
-      UlyssesPlan(*problem), cluster,
+      UlyssesPlan(problem), cluster,
       [&](const substrate::OpWork& work) {
         const substrate::OperatorTime time = substrate::operator_time(device, work);
-        projection.inside_domain = projection.inside_domain && time.inside_domain;
+        step.inside_domain = step.inside_domain && time.inside_domain;
         return time.seconds;
       },
       device.at("memory_bandwidth"));
@@ -116,30 +130,62 @@ std::optional<Projection> project_step(const Setting& setting, const std::string
   const double states = 3 * 2 * model.at("parameters") * (all - 1) / all / bandwidth;
   const double exposed_states = std::max(0.0, states - (rest.products + rest.streaming + layer - exchange));
   const double optimizer = rest.optimizer / all;
-  const double step = rest.products + rest.streaming + layer + optimizer + exposed_states;
+  step.seconds = rest.products + rest.streaming + layer + optimizer + exposed_states;
+  step.parts = {{"matrix products", "gemm", rest.products},
+                {"attention", "attention", layer - exchange - permute},
+                {"all-to-all", "collective", exchange},
+                {"local transposes", "copy", permute},
+                {"normalisation and loss", "norm", rest.streaming},
+                {"optimizer", "copy", optimizer},
+                {"exposed ZeRO-3 traffic", "collective", exposed_states}};
+  return step;
+}
 
-  projection.parts = {{"matrix products", "gemm", rest.products},
-                      {"attention", "attention", layer - exchange - permute},
-                      {"all-to-all", "collective", exchange},
-                      {"local transposes", "copy", permute},
-                      {"normalisation and loss", "norm", rest.streaming},
-                      {"optimizer", "copy", optimizer},
-                      {"exposed ZeRO-3 traffic", "collective", exposed_states}};
-  projection.note =
-      "FLOPs count causal attention once (half of L^2) and no recomputation; one sequence a replica; ZeRO-3 traffic is "
-      "shown only beyond what compute hides; no activation is recomputed; tokens per rank L/P";
+// The degree with the highest throughput, each with the largest micro-batch (a power of two) that fits the memory.
+std::optional<Step> best_step(const Setting& setting, const SequenceProblem& shape) {
+  const double room = setting.device->at("memory_bytes") - held_states(setting);
+  std::optional<Step> best;
+  for (int degree = 1; degree <= std::min(setting.ranks, shape.heads); degree *= 2) {
+    if (setting.ranks % degree != 0 || shape.heads % degree != 0) continue;
+    if (shape.kv_heads % degree != 0 && degree % shape.kv_heads != 0) continue;
+    const double sequences = room * degree / (held_by_token(*setting.model) * static_cast<double>(shape.length));
+    if (sequences < 1) continue;
+    SequenceProblem problem = shape;
+    problem.ranks = degree;
+    while (2.0 * problem.batch <= sequences) problem.batch *= 2;
+    const Step step = step_of(setting, problem);
+    if (!best || step.rate() > best->rate()) best = step;
+  }
+  return best;
+}
+
+std::optional<Projection> project_step(const Setting& setting, const std::string& quantity) {
+  if (!has_model(setting) || !setting.device || !setting.cluster) return std::nullopt;
+  const auto problem = layer_of(setting, true);
+  if (!problem) return std::nullopt;
+  const std::optional<Step> step =
+      setting.axes.has("sequence_parallel") ? step_of(setting, *problem) : best_step(setting, *problem);
+  if (!step) return std::nullopt;
+
+  Projection projection;
+  projection.inside_domain = step->inside_domain;
+  projection.parts = step->parts;
+  projection.note = fmt::format(
+      "degree {}, {} sequences in a micro-batch, {} replicas; FLOPs count causal attention once (half of L^2) and no "
+      "recomputation; ZeRO-3 traffic is shown only beyond what compute hides; no activation is recomputed",
+      step->problem.ranks, step->problem.batch, setting.ranks / step->problem.ranks);
+  const datasets::Model& model = *setting.model;
   const double attention_flops =
-      6 * layers * model.at("heads") * model.at("head_dim") * static_cast<double>(problem->length);
-  const double flops = (6 * model.at("parameters") + attention_flops) * tokens;
-  const double rate = flops / step;
+      6 * model.at("layers") * model.at("heads") * model.at("head_dim") * static_cast<double>(problem->length);
+  const double rate = (6 * model.at("parameters") + attention_flops) * step->rate();
   if (quantity == "throughput") {
-    projection.value = tokens * all / step;
+    projection.value = step->rate() * setting.ranks;
   } else if (quantity == "device_flops") {
     projection.value = rate;
   } else if (quantity == "mfu") {
-    projection.value = rate / substrate::peak(device, substrate::OpDtype::bf16);
+    projection.value = rate / substrate::peak(*setting.device, substrate::OpDtype::bf16);
   } else if (quantity == "step_time") {
-    projection.value = step;
+    projection.value = step->seconds;
   } else {
     return std::nullopt;
   }
@@ -150,9 +196,8 @@ std::optional<Projection> project_step(const Setting& setting, const std::string
 std::optional<Projection> project_longest(const Setting& setting) {
   if (!has_model(setting) || !setting.device) return std::nullopt;
   const double memory = setting.device->at("memory_bytes");
-  const substrate::LedgerCase held{.layout = substrate::ActivationLayout::mem_efficient, .training = true};
-  const double states = substrate::state_bytes(*setting.model, true) / setting.ranks;
-  const double each = substrate::activation_bytes(*setting.model, held, 1);
+  const double states = held_states(setting);
+  const double each = held_by_token(*setting.model);
   if (states >= memory || each <= 0) return std::nullopt;
   Projection projection;
   projection.value = (memory - states) / each * setting.ranks;

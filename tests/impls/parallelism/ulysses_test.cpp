@@ -215,6 +215,30 @@ TEST(UlyssesClaims, TheVolumeIsThatOfThePaperButForTheShareARankKeeps) {
   EXPECT_EQ(found->value, 4.0 * 4096 * 1024 / 128 * 2 * 127 / 128);
 }
 
+TEST(UlyssesClaims, WhereTheDegreeIsOpenTheBestThatFitsIsTaken) {
+  const std::string root = datasets::data_root();
+  harness::claims::Setting setting = volume_setting();
+  setting.ranks = 16;
+  setting.device = datasets::load_device("a100-80g-sxm", root);
+  setting.cluster = datasets::load_cluster("dgx-a100", root);
+  setting.model.emplace();
+  setting.model->numbers = {{"layers", 24},    {"hidden", 2048}, {"heads", 16},    {"kv_heads", 16},
+                            {"head_dim", 128}, {"ffn", 8192},    {"vocab", 50257}, {"parameters", 1.3e9}};
+  setting.axes = {};
+  setting.axes.set("sequence_length", std::int64_t{32768});
+  const auto open = project_ulysses_claim(setting, "throughput");
+  ASSERT_TRUE(open.has_value());
+  for (const std::int64_t degree : {4, 8, 16}) {
+    auto fixed = setting;
+    fixed.axes.set("sequence_parallel", degree);
+    EXPECT_GE(open->value, project_ulysses_claim(fixed, "throughput")->value) << degree;
+  }
+  double parts = 0;
+  for (const auto& part : open->parts) parts += part.value;
+  const double step = project_ulysses_claim(setting, "step_time")->value;
+  EXPECT_NEAR(parts, step, 1e-9 * step) << "the parts are the step";
+}
+
 TEST(UlyssesClaims, WhatIsNotMappedHasNoValue) {
   EXPECT_FALSE(project_ulysses_claim(volume_setting(), "device_flops")) << "no model, device or cluster";
   auto odd = volume_setting();
