@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -123,6 +124,23 @@ std::vector<std::string> differences(const std::vector<Expectation>& expected, c
   return lines;
 }
 
+// One line on a terminal, redrawn: a claim that simulates serving or memory commands can take a minute.
+class JudgingProgress {
+ public:
+  explicit JudgingProgress(std::size_t claims) : claims_(claims), shown_(isatty(STDERR_FILENO) == 1) {}
+  void at(const Claim& claim) {
+    ++current_;
+    if (shown_) fmt::print(stderr, "\r\x1b[Kjudging {} of {}: {}", current_, claims_, claim.id);
+  }
+  void end() const {
+    if (shown_) fmt::print(stderr, "\r\x1b[K");
+  }
+
+ private:
+  std::size_t claims_, current_ = 0;
+  bool shown_;
+};
+
 void reproduce(const ReproduceArguments& given, Context& context) {
   Library library = load_library(datasets::suites_root());
   if (!given.claims_file.empty()) {
@@ -148,7 +166,12 @@ void reproduce(const ReproduceArguments& given, Context& context) {
   });
   std::vector<Outcome> outcomes;
   const OutcomeCache cache(given.no_cache ? "" : OutcomeCache::default_folder());
-  for (const Claim* claim : chosen) outcomes.push_back(evaluate_cached(*claim, library, datasets::data_root(), cache));
+  JudgingProgress progress(chosen.size());
+  for (const Claim* claim : chosen) {
+    progress.at(*claim);
+    outcomes.push_back(evaluate_cached(*claim, library, datasets::data_root(), cache));
+  }
+  progress.end();
 
   const auto changed = differences(expected, outcomes, given.expect_file);
   const int stored = given.store ? store_verdicts(context.database, outcomes) : 0;
