@@ -7,7 +7,6 @@ namespace {
 
 using nlohmann::json;
 using results_db::LaunchRecord;
-using results_db::Status;
 
 constexpr const char* kind_names[] = {"describe", "gate", "time"};
 
