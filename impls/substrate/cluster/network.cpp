@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "datasets/user_error.h"
@@ -23,9 +24,10 @@ Network::Network(const datasets::Cluster& cluster, std::vector<int> placement, d
     throw UserError(fmt::format("{}: {} ranks need {} nodes of {} devices, the cluster has {}", cluster.file, ranks_,
                                 nodes, devices_per_node_, cluster.nodes));
   if (nodes > 1 && nics_ < 1) throw UserError(fmt::format("{}: {} nodes but no NIC to join them", cluster.file, nodes));
-  if (cluster.topology == "torus")
-    throw UserError(
-        fmt::format("{}: topology torus is not modelled, expected nvswitch, fat-tree or rail", cluster.file));
+  constexpr std::array switched{"", "nvswitch", "fat-tree", "rail", "star", "ub", "pcie"};
+  if (std::find(switched.begin(), switched.end(), cluster.topology) == switched.end())
+    throw UserError(fmt::format("{}: topology {} is not modelled, expected nvswitch, fat-tree, rail, star, ub or pcie",
+                                cluster.file, cluster.topology));
 
   nic_count_ = nodes > 1 ? static_cast<std::uint32_t>(nodes * nics_) : 0;
   nic_base_ = 2 * ranks;

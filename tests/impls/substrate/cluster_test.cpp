@@ -323,6 +323,12 @@ TEST(Cluster, AnExceptionOfARankLeavesTheFabricUsable) {
   EXPECT_EQ(fabric.run(uneven_ring).ranks.size(), 4U);
 }
 
+TEST(Cluster, ATopologyThatIsNoSwitchIsRefusedByName) {
+  datasets::Cluster ring = nodes_of(4, 2, 1);
+  ring.topology = "ring";
+  EXPECT_THAT(message_of<UserError>([&] { fabric_of(ring, 8); }), HasSubstr("topology ring is not modelled"));
+}
+
 TEST(Cluster, MoreRanksThanDevicesAreRefused) {
   EXPECT_THAT(message_of<UserError>([] { fabric_of(nodes_of(4, 2, 1), 9); }),
               HasSubstr("test.toml: 9 ranks need 3 nodes of 4 devices, the cluster has 2"));
