@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "harness/stats/shape.h"
 #include "harness/stats/stop_rule.h"
@@ -86,13 +87,16 @@ TimingResult time_region(const std::function<void()>& region, const TimingPlan& 
   std::optional<CacheFlush> flush;
   if (plan.cold_cache) flush.emplace();
 
+  // A step of the wall clock must not reorder samples, so it is read once and carried on by the steady one.
+  const auto wall_began = std::chrono::system_clock::now().time_since_epoch();
+  const auto unix_ns = [&] {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(wall_began + (Clock::now() - began)).count();
+  };
   // The clock is read as near to the region as can be; everything else happens outside of it.
   const auto take = [&](benchmark::State& state) {
     if (hooks.prepare) hooks.prepare(result.batch);
     if (flush) (*flush)();
-    result.at_ns.push_back(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-            .count());
+    result.at_ns.push_back(unix_ns());
     const std::int64_t batch = result.batch;
     if (hooks.start) hooks.start();
     const Clock::time_point start = Clock::now();
@@ -123,19 +127,23 @@ TimingResult time_region(const std::function<void()>& region, const TimingPlan& 
     return total * static_cast<double>(result.batch);
   };
 
-  // Warm-up: until the time is spent and at least one sample taken. The batch size is chosen here, from the last one.
+  // The fastest sample so far says how many iterations make a sample: one that was cold or preempted must not.
+  const auto grow_batch = [&] {
+    const double fastest = std::max(*std::min_element(result.samples.begin(), result.samples.end()), 1e-10);
+    if (flush || fastest * static_cast<double>(result.batch) >= plan.min_sample_seconds) return false;
+    const double wanted = std::min(std::ceil(1.2 * plan.min_sample_seconds / fastest), 1e9);
+    const auto before = std::exchange(result.batch, std::max(result.batch, static_cast<std::int64_t>(wanted)));
+    return result.batch >= 2 * before;
+  };
+
+  // Warm-up: until the time is spent and at least one sample taken.
   double warm = 0;
   do {
     run_batch(1);
     warm += result.samples.back() * static_cast<double>(result.batch);
-    if (result.samples.back() * static_cast<double>(result.batch) < plan.min_sample_seconds && !flush) {
-      const double per_iteration = std::max(result.samples.back(), 1e-10);
-      const double wanted = std::ceil(1.2 * plan.min_sample_seconds / per_iteration);
-      result.batch = std::max(result.batch, static_cast<std::int64_t>(std::min(wanted, 1e9)));
-    }
+    grow_batch();
   } while (warm < plan.warmup_seconds && warm < 0.2 * plan.budget_seconds && result.samples.size() < 1000);
-  result.warmup = static_cast<int>(result.samples.size());
-  const auto warmup = static_cast<std::size_t>(result.warmup);
+  std::size_t warmup = result.samples.size();
 
   // Batches grow as the looks of the stop rule do: by an eighth of what was taken.
   stats::Stopper stopper({.noise_target = plan.noise_target,
@@ -154,6 +162,11 @@ TimingResult time_region(const std::function<void()>& region, const TimingPlan& 
     next = std::clamp<std::int64_t>(next, 1,
                                     std::max<std::int64_t>(1, plan.max_samples - static_cast<std::int64_t>(taken)));
     run_batch(next);
+    // Where the whole warm-up was slow, the first samples are too short to time: they become part of it.
+    if (taken == 0 && grow_batch()) {
+      warmup = result.samples.size();
+      continue;
+    }
     const double now_spent = timed_seconds(warmup);
     for (std::size_t at = warmup + taken; at < result.samples.size() && stop == stats::Stop::go_on; ++at)
       stop = stopper.add(result.samples[at], at + 1 == result.samples.size() ? now_spent : spent);
@@ -161,7 +174,7 @@ TimingResult time_region(const std::function<void()>& region, const TimingPlan& 
   }
   result.stop_reason = stats::to_string(stop);
   // What has not settled by then is flagged too.
-  result.warmup += static_cast<int>(stats::warmup_length(std::span(result.samples).subspan(warmup)));
+  result.warmup = static_cast<int>(warmup + stats::warmup_length(std::span(result.samples).subspan(warmup)));
   result.wall_seconds = seconds_since(began);
   return result;
 }

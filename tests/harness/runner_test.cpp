@@ -2,12 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <thread>
 
 #include "datasets/user_error.h"
 #include "harness/case_state.h"
 #include "harness/stats/median.h"
+#include "harness/timing.h"
 
 namespace assay::harness {
 namespace {
@@ -84,6 +88,19 @@ TEST(Timing, KeepsEverySampleInOrderAndDeclaresWork) {
                                      launch.samples.size() - static_cast<std::size_t>(launch.warmup));
   EXPECT_DOUBLE_EQ(time, stats::median(kept));
   EXPECT_DOUBLE_EQ(rate, 1024 / time);
+}
+
+TEST(Timing, ASlowFirstCallDoesNotDecideHowManyMakeASample) {
+  int calls = 0;
+  const auto region = [&] {
+    if (++calls <= 1) std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  };
+  const TimingPlan plan{.budget_seconds = 0.01, .warmup_seconds = 0.001};
+  const TimingResult result = time_region(region, plan);
+  EXPECT_GT(result.batch, 1);
+  EXPECT_GT(result.warmup, 1) << "the samples before the batch was settled are warm-up";
+  EXPECT_GT(result.samples.size(), static_cast<std::size_t>(result.warmup));
+  EXPECT_TRUE(std::is_sorted(result.at_ns.begin(), result.at_ns.end()));
 }
 
 TEST(Timing, StopsAtTheLimitOfSamples) {
