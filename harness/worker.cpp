@@ -201,6 +201,9 @@ std::string WorkerProcess::end_of_job(int code) const {
   if (std::string line = line_with("assay: rank "); !line.empty()) return line.substr(7);
   for (const char* mark : {"process rank ", "srun: error: ", "Exit code: "})
     if (const std::string line = line_with(mark); !line.empty()) return "a rank died: " + line;
+  // Open MPI passes a rank's signal on as shells do, and does not always get to name the rank.
+  if (constexpr int signalled = 128; code > signalled)
+    return fmt::format("a rank died: signal {}, the launcher does not say which rank", code - signalled);
   return fmt::format("the job ended with code {}", code);
 }
 

@@ -32,5 +32,6 @@ void add_probe(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
 void add_worker(CLI::App& app, Context& context);
 void add_completion(CLI::App& app, Context& context);
+void add_manual(CLI::App& app, Context& context);
 
 }  // namespace assay::cli

@@ -77,6 +77,7 @@ int run_program(int argc, char** argv) {
   add_doctor(app, context);
   add_list(app, context);
   add_completion(app, context);
+  add_manual(app, context);
   context.color = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) context.width = size.ws_col;

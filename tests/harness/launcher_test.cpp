@@ -13,6 +13,7 @@ namespace assay::harness {
 namespace {
 
 using results_db::Status;
+using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -144,16 +145,18 @@ TEST_F(LaunchedJob, LosesItsOwnCaseWhenARankDiesAndNoOther) {
   const RunSummary summary = run_suite(store, suite_of("dies,wrong,draw-throws,exits,none"), options());
   EXPECT_EQ(summary.ok, 1U);
   EXPECT_EQ(summary.failed, 4U);
-  const std::map<std::string, std::string> reasons = {{"dies", "a rank died: process rank 2"},
-                                                      {"wrong", "gate: differs from the oracle"},
-                                                      {"draw-throws", "rank 2 failed: no memory for the inputs"},
-                                                      {"exits", "a rank died: "}};
+  // Open MPI mostly, but not always, gets to name the rank.
+  const std::map<std::string, ::testing::Matcher<std::string>> reasons = {
+      {"dies", AnyOf(HasSubstr("a rank died: process rank 2"), HasSubstr("a rank died: signal "))},
+      {"wrong", HasSubstr("gate: differs from the oracle")},
+      {"draw-throws", HasSubstr("rank 2 failed: no memory for the inputs")},
+      {"exits", HasSubstr("a rank died: ")}};
   for (const auto& item : store.cases_of(summary.run_id)) {
     const auto launches = store.launches(summary.run_id, item.id);
     ASSERT_FALSE(launches.empty());
     for (const auto& [fault, reason] : reasons)
       if (item.record.key.find("fault=" + fault) != std::string::npos)
-        EXPECT_THAT(launches.front().reason, HasSubstr(reason)) << launches.front().stderr_tail;
+        EXPECT_THAT(launches.front().reason, reason) << launches.front().stderr_tail;
     if (item.record.key.find("fault=none") != std::string::npos) EXPECT_EQ(launches.size(), 2U);
   }
 }
