@@ -48,6 +48,16 @@ kv_heads = 2
 head_dim = 16
 backward = 1
 dtype = ["fp32", "bf16"]
+[[case]]
+technique = "parallelism/sequence/megatron-sp"
+fabric = ["threads", "mpi", "cluster"]
+[case.axes]
+ranks = 4
+sequence_length = 64
+heads = 8
+head_dim = 16
+backward = 1
+dtype = ["fp32", "bf16"]
 )");
   const Outcome outcome = scratch.assay("run " + suite + " --ignore-load");
   ASSERT_EQ(outcome.code, 0) << outcome.err << outcome.out;
@@ -68,7 +78,7 @@ dtype = ["fp32", "bf16"]
     EXPECT_GE(gate->mutants_caught, 4);
     EXPECT_EQ(gate->mutants_caught, gate->mutants_total);
   }
-  ASSERT_EQ(found.size(), 4U);
+  ASSERT_EQ(found.size(), 6U);
   for (auto& [name, fabrics] : found)
     for (const char* metric : {"comm_bytes", "comm_messages", "memory_peak"})
       for (const char* fabric : {"mpi", "cluster"})

@@ -1,7 +1,11 @@
 #pragma once
 // A scheme of sharded attention as cases: measured on fabrics with real data against the oracle, projected on
 // `cluster`. The scheme supplies its rank program; what is drawn, checked, counted and reported is the same for all.
+#include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,8 +16,30 @@
 
 namespace assay::parallelism {
 
-// The layer of one rank; it owns its plan and must outlive the runs made with it.
-using LayerProgram = std::function<substrate::Task<>(substrate::Rank&, SequenceMemory)>;
+// Inputs and outputs of one layer, of all ranks or of the one that this process is, and their comparison with the
+// one-rank oracle.
+class LayerData {
+ public:
+  LayerData() = default;
+  virtual ~LayerData() = default;
+  LayerData(const LayerData&) = delete;
+  LayerData& operator=(const LayerData&) = delete;
+
+  virtual void draw(std::uint64_t seed) = 0;
+  // The outputs of one rank, for those who bring them to where all are compared.
+  virtual std::vector<std::span<std::byte>> outputs_of(int rank) = 0;
+  virtual std::vector<harness::Output> outputs() = 0;
+  // Against the oracle of the inputs last drawn, which is kept until the next draw; `seed` chooses samples.
+  virtual harness::Check compare(std::uint64_t seed) const = 0;
+  // Whether every element is compared.
+  virtual bool compares_all() const = 0;
+  // Computes that oracle now rather than in the first comparison.
+  virtual void refer(std::uint64_t seed) const = 0;
+};
+
+// The layer of one rank on the data its scheme made, null on virtual fabrics; it owns its plan and must outlive the
+// runs made with it.
+using LayerProgram = std::function<substrate::Task<>(substrate::Rank&, LayerData*)>;
 
 // A wrong version of the program which the gate has to reject.
 struct LayerMutant {
@@ -24,8 +50,9 @@ struct LayerMutant {
 struct LayerScheme {
   SequenceProblem problem;
   LayerProgram (*program)(const SequenceProblem&);
-  // What each rank holds and where results end up.
-  SequencePlan (*plan)(const SequenceProblem&) = [](const SequenceProblem& layer) { return SequencePlan(layer); };
+  // Of all ranks, or of `only` that one.
+  std::unique_ptr<LayerData> (*data)(const SequenceProblem&, std::optional<int> only);
+  harness::Work (*work)(const SequenceProblem&);
   std::vector<LayerMutant> mutants;  // of `problem`
 };
 

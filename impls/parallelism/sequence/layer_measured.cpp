@@ -9,7 +9,6 @@
 #include "datasets/user_error.h"
 #include "harness/ensemble.h"
 #include "impls/parallelism/sequence/layer_case.h"
-#include "impls/parallelism/sequence/sequence_case.h"
 #include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/fabric/real_ranks.h"
 
@@ -27,21 +26,21 @@ constexpr int kMostProcesses = 1024;
 // One problem with the data of the ranks that this process holds.
 struct Shards {
   LayerProgram program;
-  SequenceData data;
+  std::unique_ptr<LayerData> data;
 
   Shards(const LayerScheme& scheme, const SequenceProblem& problem, const substrate::RealRanks& ranks, int me)
       : program(scheme.program(problem)),
-        data(scheme.plan(problem), ranks.conducts() ? std::nullopt : std::optional(me)) {}
+        data(scheme.data(problem, ranks.conducts() ? std::nullopt : std::optional(me))) {}
 
   substrate::Program bound(const LayerProgram& which) {
-    return [&](Rank& rank) { return which(rank, data.memory(rank.id())); };
+    return [&](Rank& rank) { return which(rank, data.get()); };
   }
   // All processes call it; the first compares.
   harness::Check compare(substrate::RealRanks& ranks, int count, std::uint64_t seed) {
     for (int r = 0; r < count; ++r)
       if (ranks.conducts() || ranks.holds(r))
-        for (const std::span<std::byte> part : data.outputs_of(r)) ranks.bring_home(r, part);
-    return ranks.conducts() ? data.compare(seed) : harness::Check{};
+        for (const std::span<std::byte> part : data->outputs_of(r)) ranks.bring_home(r, part);
+    return ranks.conducts() ? data->compare(seed) : harness::Check{};
   }
 };
 
@@ -62,9 +61,10 @@ struct Case {
   harness::Check check_whole(std::uint64_t seed) {
     SequenceProblem problem = scheme.problem;
     problem.batch = 1;
-    while (problem.flops() > 1e8 && problem.length > 4 * problem.ranks) problem.length = problem.length / 2 + 1;
+    while (scheme.work(problem).flops > 1e8 && problem.length > 4 * problem.ranks)
+      problem.length = problem.length / 2 + 1;
     Shards small(scheme, problem, ranks, me);
-    small.data.draw(seed);
+    small.data->draw(seed);
     ranks.run(small.bound(small.program));
     harness::Check check = small.compare(ranks, problem.ranks, seed);
     check.detail = fmt::format("at {} tokens: {}", problem.length, check.detail);
@@ -81,7 +81,7 @@ RunReport run_counting(const LayerProgram& program, int ranks) {
                                      .operator_seconds = [](const substrate::OpWork&) { return 0.0; },
                                      .memory_bandwidth = 1,
                                      .ranks = ranks});
-  return counting.run([&](Rank& rank) { return program(rank, {}); });
+  return counting.run([&](Rank& rank) { return program(rank, nullptr); });
 }
 
 }  // namespace
@@ -106,28 +106,18 @@ void measure_layer(harness::State& state, const LayerScheme& scheme) {
         fmt::format("ranks: found {}, expected at most {} on fabric {}", problem.ranks, most, state.fabric()));
   const auto live = std::make_shared<Case>(state, scheme);
 
-  const double tokens = static_cast<double>(problem.length) * problem.batch;
-  const double q = tokens * problem.heads * problem.head_dim;
-  const double kv = 2 * tokens * problem.kv_heads * problem.head_dim;
-  const double element = size_of(problem.dtype);
-  double bytes = element * (2 * q + kv) + 4 * tokens * problem.heads;
-  if (problem.backward) bytes += element * (2 * q + kv) + 4 * (q + kv);  // dO, O again, K and V again; dQ, dK, dV
-  state.declare({.flops = problem.flops(),
-                 .bytes = bytes,
-                 .exps = problem.flops() / (4.0 * problem.head_dim) * (problem.backward ? 4.0 / 7 : 1),
-                 .working_set = bytes,
-                 .roof = "fp32-fma"});
+  state.declare(scheme.work(problem));
   const std::uint64_t seed = state.seed();
   // The gate compares many times with the oracle of one draw.
   state.inputs([live, seed, gating = state.gating()](std::uint64_t drawn) {
-    live->shards.data.draw(drawn);
-    if (gating && live->ranks.conducts()) live->shards.data.refer(seed);
+    live->shards.data->draw(drawn);
+    if (gating && live->ranks.conducts()) live->shards.data->refer(seed);
   });
-  for (harness::Output& output : live->shards.data.outputs()) state.output(std::move(output));
+  for (harness::Output& output : live->shards.data->outputs()) state.output(std::move(output));
   const auto whole = std::make_shared<std::optional<harness::Check>>();
   state.oracle([live, seed, whole] {
     harness::Check check = live->shards.compare(live->ranks, live->scheme.problem.ranks, seed);
-    if (live->shards.data.compares_all()) return check;
+    if (live->shards.data->compares_all()) return check;
     if (!*whole) *whole = live->check_whole(seed + 1);
     if (!((*whole)->error <= 1)) {
       check.error = (*whole)->error;

@@ -54,7 +54,7 @@ class Projected {
                                      .operator_seconds = model,
                                      .memory_bandwidth = device_.at("memory_bandwidth"),
                                      .ranks = ranks_});
-    return fabric.run([&](Rank& rank) { return program_(rank, {}); }, timeline);
+    return fabric.run([&](Rank& rank) { return program_(rank, nullptr); }, timeline);
   }
 
   // Keeps which operators the program uses.
@@ -150,7 +150,7 @@ void project_layer(harness::State& state, const LayerScheme& scheme) {
   const auto rate = [&](const char* name, double work, const char* unit) {
     state.report({name, work / step, unit, Provenance::projected, work / reach.high(), work / reach.low()});
   };
-  rate("device_flops", problem.flops() / problem.ranks, "FLOP/s");
+  rate("device_flops", scheme.work(problem).flops / problem.ranks, "FLOP/s");
   rate("throughput", static_cast<double>(problem.length) * problem.batch, "token/s");
   state.report(
       {"exposed_comm_fraction", substrate::to_seconds(critical.exposed) / step, "1", Provenance::projected, {}, {}});

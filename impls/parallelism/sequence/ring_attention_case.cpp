@@ -14,8 +14,8 @@ namespace assay::parallelism {
 namespace {
 
 LayerProgram ring_of(RingPlan plan) {
-  return [plan = std::make_shared<const RingPlan>(std::move(plan))](substrate::Rank& rank, SequenceMemory memory) {
-    return ring_attention_layer(rank, *plan, memory);
+  return [plan = std::make_shared<const RingPlan>(std::move(plan))](substrate::Rank& rank, LayerData* data) {
+    return ring_attention_layer(rank, *plan, sequence_memory(data, rank.id()));
   };
 }
 
@@ -43,6 +43,10 @@ LayerScheme ring_scheme(const harness::State& state) {
   const SequenceProblem problem = sequence_problem(state);
   LayerScheme scheme{.problem = problem,
                      .program = [](const SequenceProblem& layer) { return ring_of(RingPlan(layer)); },
+                     .data = [](const SequenceProblem& layer, std::optional<int> only) -> std::unique_ptr<LayerData> {
+                       return std::make_unique<SequenceData>(SequencePlan(layer), only);
+                     },
+                     .work = attention_layer_work,
                      .mutants = {}};
   auto& mutants = scheme.mutants;
   if (problem.ranks > 1) {

@@ -177,6 +177,24 @@ Check SequenceData::compare(std::uint64_t seed) const {
   return reference_->compare(got);
 }
 
+SequenceMemory sequence_memory(LayerData* data, int rank) {
+  return data == nullptr ? SequenceMemory{} : static_cast<SequenceData*>(data)->memory(rank);
+}
+
+harness::Work attention_layer_work(const SequenceProblem& problem) {
+  const double tokens = static_cast<double>(problem.length) * problem.batch;
+  const double q = tokens * problem.heads * problem.head_dim;
+  const double kv = 2 * tokens * problem.kv_heads * problem.head_dim;
+  const double element = size_of(problem.dtype);
+  double bytes = element * (2 * q + kv) + 4 * tokens * problem.heads;
+  if (problem.backward) bytes += element * (2 * q + kv) + 4 * (q + kv);  // dO, O again, K and V again; dQ, dK, dV
+  return {.flops = problem.flops(),
+          .bytes = bytes,
+          .exps = problem.flops() / (4.0 * problem.head_dim) * (problem.backward ? 4.0 / 7 : 1),
+          .working_set = bytes,
+          .roof = "fp32-fma"};
+}
+
 namespace {
 Value count(std::int64_t value) { return Value(value); }
 Value word(const char* value) { return Value(std::string(value)); }
@@ -225,7 +243,7 @@ SequenceProblem sequence_problem(const harness::State& state) {
                     .dtype = state.text("dtype") == "fp32" ? DType::f32 : DType::bf16,
                     .causal = state.flag("causal"),
                     .backward = state.flag("backward"),
-                    .layout = layout_from(state.text("layout"))};
+                    .layout = state.params().has("layout") ? layout_from(state.text("layout")) : Layout::contiguous};
   if (p.heads % p.kv_heads != 0)
     throw UserError(fmt::format("kv_heads: found {}, expected a divisor of heads ({})", p.kv_heads, p.heads));
   const std::int64_t least = p.layout == Layout::zigzag ? 2 * p.ranks : p.ranks;

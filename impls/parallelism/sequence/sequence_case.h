@@ -9,6 +9,7 @@
 
 #include "harness/registry.h"
 #include "harness/state.h"
+#include "impls/parallelism/sequence/layer_case.h"
 #include "impls/parallelism/sequence/sequence_check.h"
 #include "impls/parallelism/sequence/sequence_plan.h"
 
@@ -23,25 +24,20 @@ struct ShardedTensor {
   const std::byte* part(int rank) const { return data.data() + offset[static_cast<std::size_t>(rank)]; }
 };
 
-class SequenceData {
+class SequenceData : public LayerData {
  public:
   // Of all ranks, or of `only` that one: what a process that is one rank of many holds.
   explicit SequenceData(SequencePlan plan, std::optional<int> only = {});
 
   // Q, K, V and dO from N(0, 1), rounded to the dtype.
-  void draw(std::uint64_t seed);
+  void draw(std::uint64_t seed) override;
   SequenceMemory memory(int rank);
-  // The outputs of one rank, for those who bring them to where all are compared.
-  std::vector<std::span<std::byte>> outputs_of(int rank);
-  std::vector<harness::Output> outputs();
-
-  // Against the oracle of the inputs last drawn, which is kept until the next draw: every element where that costs at
-  // most 2 GFLOP, else samples chosen by `seed` (sequence_check.h).
-  harness::Check compare(std::uint64_t seed) const;
-  // Whether every element is compared.
-  bool compares_all() const;
-  // Computes that oracle now rather than in the first comparison.
-  void refer(std::uint64_t seed) const;
+  std::vector<std::span<std::byte>> outputs_of(int rank) override;
+  std::vector<harness::Output> outputs() override;
+  // Every element where that costs at most 2 GFLOP, else samples (sequence_check.h).
+  harness::Check compare(std::uint64_t seed) const override;
+  bool compares_all() const override;
+  void refer(std::uint64_t seed) const override;
 
  private:
   std::vector<double> gather(const ShardedTensor& tensor, bool wide, int heads, int width, bool second) const;
@@ -53,6 +49,12 @@ class SequenceData {
   ShardedTensor q_, kv_, o_, lse_, d_out_, dq_, d_kv_;
   mutable std::shared_ptr<const SequenceReference> reference_;
 };
+
+// The memory of a rank in `data`, which must be a SequenceData; all null without.
+SequenceMemory sequence_memory(LayerData* data, int rank);
+
+// What schemes of attention alone declare.
+harness::Work attention_layer_work(const SequenceProblem& problem);
 
 // The axes of a sharded attention layer, and the problem they describe. UserError for what cannot be.
 std::vector<harness::Axis> sequence_axes();

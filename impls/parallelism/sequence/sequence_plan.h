@@ -18,6 +18,7 @@ struct SequenceProblem {
   bool causal = true;
   bool backward = false;
   Layout layout = Layout::contiguous;
+  int node_ranks = 0;  // of one node, for collectives that care; 0: all are
 
   BlockShape block() const;
   double flops() const;  // forward, and backward where asked for; masked pairs not counted

@@ -15,8 +15,8 @@ namespace assay::parallelism {
 namespace {
 
 LayerProgram ulysses_of(UlyssesPlan plan) {
-  return [plan = std::make_shared<const UlyssesPlan>(std::move(plan))](substrate::Rank& rank, SequenceMemory memory) {
-    return ulysses_layer(rank, *plan, memory);
+  return [plan = std::make_shared<const UlyssesPlan>(std::move(plan))](substrate::Rank& rank, LayerData* data) {
+    return ulysses_layer(rank, *plan, sequence_memory(data, rank.id()));
   };
 }
 
@@ -36,12 +36,12 @@ LayerScheme ulysses_scheme(const harness::State& state) {
         fmt::format("kv_heads: found {}, expected a multiple or a divisor of ranks ({})", p.kv_heads, p.ranks));
   LayerScheme scheme{.problem = p,
                      .program = [](const SequenceProblem& layer) { return ulysses_of(UlyssesPlan(layer)); },
-                     .plan =
-                         [](const SequenceProblem& layer) {
-                           SequencePlan plan(layer);
-                           plan.lse_by_heads = plan.gradients_in_dtype = true;
-                           return plan;
-                         },
+                     .data = [](const SequenceProblem& layer, std::optional<int> only) -> std::unique_ptr<LayerData> {
+                       SequencePlan plan(layer);
+                       plan.lse_by_heads = plan.gradients_in_dtype = true;
+                       return std::make_unique<SequenceData>(plan, only);
+                     },
+                     .work = attention_layer_work,
                      .mutants = {}};
   auto& mutants = scheme.mutants;
   if (p.ranks > 1)

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "impls/substrate/dtype.h"
 #include "impls/substrate/fabric/rank.h"
 
 namespace assay::substrate {
@@ -13,5 +14,55 @@ namespace assay::substrate {
 // the ledger.
 Task<std::vector<Buffer>> all_to_all(Rank& rank, std::vector<Buffer> parts, std::vector<std::int64_t> expected, Tag tag,
                                      const char* name);
+
+// The two below know nodes of `node_ranks` ranks (0 or a number that does not divide the ranks: one node): between
+// nodes each rank exchanges with those of its own place only, so that all NICs of a node work side by side and no byte
+// crosses twice; inside, with everyone. P - 1 messages and the same bytes either way. Started when made; what they hold
+// is borrowed until they have ended.
+
+// Every rank has one part, of `bytes[rank]`, that all get.
+class AllGather {
+ public:
+  AllGather(Rank& rank, Buffer mine, std::vector<std::int64_t> bytes, int node_ranks, Tag tag, const char* name);
+
+  // The parts, by rank.
+  Task<std::vector<Buffer>> arrived();
+
+ private:
+  void share(int owner);  // what this rank has for its node
+
+  Rank* rank_;
+  std::vector<std::int64_t> bytes_;
+  int node_ranks_;
+  Tag tag_;
+  const char* name_;
+  std::vector<Buffer> parts_;      // in hand
+  std::vector<Transfer> between_;  // from other nodes, the k-th from k nodes back
+  std::vector<Send> sends_;        // into the node
+  std::vector<Transfer> inside_;   // of the node's others ...
+  std::vector<int> inside_owner_;  // ... and whose part each is
+};
+
+// Every rank has an addend for every rank, `parts[p]`, all ranks' of one size for one p; rank p gets their sum, in the
+// order of ranks, of a node first where there are several. Sums are float32; what travels and the result are stored in
+// `dtype`. `leave_out`: a rank whose addends do not count, for mutants.
+class ReduceScatter {
+ public:
+  ReduceScatter(Rank& rank, std::vector<Buffer> parts, DType dtype, int node_ranks, Tag tag, const char* name,
+                int leave_out = -1);
+
+  Task<Buffer> sum();
+
+ private:
+  Rank* rank_;
+  std::vector<Buffer> parts_;
+  DType dtype_;
+  int node_ranks_;
+  Tag tag_;
+  const char* name_;
+  int leave_out_;
+  std::vector<Send> sends_;
+  std::vector<Transfer> inside_;  // by place of the node's others, then by node of the receiver
+};
 
 }  // namespace assay::substrate

@@ -33,7 +33,8 @@ class MessageLog {
   std::uint32_t entry(int peer, Tag tag, Direction direction) {
     const std::uint64_t key = (static_cast<std::uint64_t>(peer) << 17) | (static_cast<std::uint64_t>(tag.value) << 1) |
                               static_cast<std::uint64_t>(direction);
-    for (std::uint32_t i = 0; i < keys_.size(); ++i)
+    // From the newest: a collective uses the entries it has just made.
+    for (auto i = static_cast<std::uint32_t>(keys_.size()); i-- > 0;)
       if (keys_[i] == key) return i;
     keys_.push_back(key);
     entries_.push_back({.tag = tag, .peer = peer, .direction = direction});
