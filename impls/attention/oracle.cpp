@@ -20,8 +20,11 @@ void read_row(const substrate::View& from, int b, int h, int row, std::vector<T>
   if (from.dtype == DType::f32) {
     const auto* p = reinterpret_cast<const float*>(from.at(b, h, row));
     for (std::size_t c = 0; c < to.size(); ++c) to[c] = static_cast<T>(p[c]);
-  } else {
+  } else if (from.dtype == DType::bf16) {
     const auto* p = reinterpret_cast<const substrate::BFloat16*>(from.at(b, h, row));
+    for (std::size_t c = 0; c < to.size(); ++c) to[c] = static_cast<T>(substrate::to_float(p[c]));
+  } else {
+    const auto* p = reinterpret_cast<const substrate::Float16*>(from.at(b, h, row));
     for (std::size_t c = 0; c < to.size(); ++c) to[c] = static_cast<T>(substrate::to_float(p[c]));
   }
 }
@@ -60,8 +63,10 @@ ExactRow exact_row(const Problem& problem, const Tensors& tensors, int b, int h,
 NaiveRow naive_row(const Problem& problem, const Tensors& tensors, int b, int h, int row) {
   const int visible = problem.visible(row);
   const int kv = problem.kv_head(h);
-  const bool bf16 = problem.dtype == DType::bf16;
-  const auto rounded = [&](float x) { return bf16 ? substrate::to_float(substrate::to_bf16(x)) : x; };
+  const auto rounded = [&](float x) {
+    if (problem.dtype == DType::bf16) return substrate::to_float(substrate::to_bf16(x));
+    return problem.dtype == DType::f16 ? substrate::to_float(substrate::to_f16(x)) : x;
+  };
   const std::size_t d = static_cast<std::size_t>(problem.head_dim);
   NaiveRow out{std::vector<float>(d, 0.0F), -std::numeric_limits<float>::infinity()};
   if (visible == 0) return out;
@@ -117,7 +122,7 @@ namespace {
 // Half a unit in the last place at `value`: what rounding to the dtype may change.
 double half_ulp(double value, DType dtype) {
   if (value == 0) return 0;
-  const int significant_bits = dtype == DType::bf16 ? 8 : 24;
+  const int significant_bits = dtype == DType::bf16 ? 8 : dtype == DType::f16 ? 11 : 24;
   return std::ldexp(1.0, std::ilogb(value) - significant_bits);
 }
 

@@ -67,17 +67,17 @@ struct View {
       std::memcpy(&value, p, sizeof value);
       return value;
     }
-    BFloat16 value;
-    std::memcpy(&value, p, sizeof value);
-    return to_float(value);
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, p, sizeof bits);
+    return dtype == DType::bf16 ? to_float(BFloat16{bits}) : to_float(Float16{bits});
   }
   void store(std::int64_t b, std::int64_t h, std::int64_t r, std::int64_t c, float value) const {
     std::byte* p = at(b, h, r) + c * size_of(dtype);
     if (dtype == DType::f32) {
       std::memcpy(p, &value, sizeof value);
     } else {
-      const BFloat16 rounded = to_bf16(value);
-      std::memcpy(p, &rounded, sizeof rounded);
+      const std::uint16_t bits = dtype == DType::bf16 ? to_bf16(value).bits : to_f16(value).bits;
+      std::memcpy(p, &bits, sizeof bits);
     }
   }
 };

@@ -1,0 +1,16 @@
+#pragma once
+// The kernels of this folder, run by the emulator: the same source that nvcc compiles, the same grid and shared memory
+// that their launch functions use. `memory` is what they may touch; `order` seeds the order in which threads run.
+#include "impls/attention/cuda/decode.h"
+#include "impls/attention/cuda/emulator/emulator.h"
+#include "impls/attention/cuda/forward.h"
+
+namespace assay::attention::cuda::emulator {
+
+Findings flash_attention_2_forward(const ForwardProblem& problem, int head_dim, ElementType element,
+                                   std::vector<Region>& memory, std::uint64_t order);
+// The splits and their merge; the findings of both.
+Findings flash_decoding(const DecodeProblem& problem, int head_dim, ElementType element, std::vector<Region>& memory,
+                        std::uint64_t order);
+
+}  // namespace assay::attention::cuda::emulator

@@ -1,0 +1,61 @@
+#pragma once
+// Starting a kernel: shared memory above 48 KiB is asked for, limits are checked, a failed launch throws.
+#include <cuda_runtime_api.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "impls/attention/cuda/forward.h"
+
+namespace assay::attention::cuda {
+
+struct Grid {
+  int x = 1, y = 1, z = 1;
+};
+
+inline void check(cudaError_t status, const char* doing) {
+  if (status == cudaSuccess) return;
+  throw std::runtime_error(std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status) + " (" + doing +
+                           ")");
+}
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), Grid grid, int threads, std::size_t shared_bytes, cudaStream_t stream,
+            const Arguments&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (grid.y > 65535 || grid.z > 65535) throw std::invalid_argument("more than 65535 heads or sequences");
+  if (shared_bytes > 48UL << 10) {
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared_bytes)),
+          "asking for shared memory");
+  }
+  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));
+  void* values[] = {const_cast<void*>(static_cast<const void*>(&arguments))...};
+  check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), blocks, dim3(static_cast<unsigned>(threads)), values,
+                         shared_bytes, stream),
+        "launching a kernel");
+}
+
+// Calls body<Element, kHeadDim>() for the run-time values.
+template <class Body>
+void for_kernel(int head_dim, ElementType element, const Body& body) {
+  const auto with_element = [&]<int kHeadDim>() {
+    if (element == ElementType::bf16) {
+      body.template operator()<Bf16, kHeadDim>();
+    } else {
+      body.template operator()<Fp16, kHeadDim>();
+    }
+  };
+  switch (head_dim) {
+    case 64:
+      return with_element.template operator()<64>();
+    case 128:
+      return with_element.template operator()<128>();
+    case 256:
+      return with_element.template operator()<256>();
+    default:
+      throw std::invalid_argument("head_dim: found " + std::to_string(head_dim) + ", expected 64, 128 or 256");
+  }
+}
+
+}  // namespace assay::attention::cuda
