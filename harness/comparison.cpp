@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -147,12 +148,13 @@ double first_value(const std::vector<const LaunchSummary*>& launches, const std:
 
 class Comparing {
  public:
-  Comparing(results_db::Store& store, const Selector& a, const Selector& b, const std::string& metric)
-      : metric_(metric) {
+  Comparing(results_db::Store& store, const Selector& a, const Selector& b, const std::string& metric,
+            const Enrich& enrich)
+      : metric_(metric), enrich_(enrich) {
     result_.selector_a = a;
     result_.selector_b = b;
-    result_.run_a = store.find_run(a.run);
-    result_.run_b = store.find_run(b.run);
+    result_.run_a = find_run(store, a);
+    result_.run_b = find_run(store, b);
     if (!metric.empty() && !has_direction(metric))
       throw UserError(fmt::format(
           "compare: --metric {}: not a metric with a better direction; expected time, flops_rate ...", metric));
@@ -206,6 +208,8 @@ class Comparing {
     row.name = item.name;
     row.key_a = item.a.record.key;
     row.key_b = item.b.record.key;
+    row.id_a = item.a.id;
+    row.id_b = item.b.id;
     Sides sides = {launches_with(launches_a_, item.a.id, *metric), launches_with(launches_b_, item.b.id, *metric)};
     const double work_a = first_value(sides.a, "flops");
     const double work_b = first_value(sides.b, "flops");
@@ -244,11 +248,13 @@ class Comparing {
     contest.direction = definition->better == results_db::Better::lower ? stats::Direction::lower_is_better
                                                                         : stats::Direction::higher_is_better;
     contest.exact = row.provenance != Provenance::measured && row.provenance != Provenance::emulated;
+    if (enrich_ && !contest.exact) enrich_(row, contest);
     contests_.push_back(std::move(contest));
     result_.cases.push_back(std::move(row));
   }
 
   std::string metric_;
+  const Enrich& enrich_;
   std::vector<LaunchSummary> launches_a_, launches_b_;
   std::vector<stats::Contest> contests_;
   Comparison result_;
@@ -311,7 +317,9 @@ Selector parse_selector(std::string_view text) {
     const std::size_t sign = term.find('=');
     if (sign == std::string_view::npos || sign == 0 || sign + 1 == term.size())
       throw UserError(fmt::format("compare: '{}': found '{}', expected KEY=VALUE", text, term));
-    selector.where.emplace_back(term.substr(0, sign), term.substr(sign + 1));
+    const std::string_view key = term.substr(0, sign);
+    const bool of_run = key == "commit" || key == "machine" || key == "tag" || key == "suite";
+    (of_run ? selector.of_run : selector.where).emplace_back(key, term.substr(sign + 1));
   }
   return selector;
 }
@@ -322,21 +330,65 @@ bool matches(const Selector& selector, const CaseRecord& record) {
     const auto& [name, value] = term;
     if (name == "technique") return technique_is(record.technique, value);
     if (name == "family") return in_family(record.technique, value);
+    if (name == "case") return record.key == value;
     const auto found = fields.find(name);
     return found != fields.end() && same_value(found->second, value);
   });
+}
+
+results_db::RunRecord find_run(results_db::Store& store, const Selector& selector) {
+  if (selector.of_run.empty()) return store.find_run(selector.run);
+  const auto has = [](const results_db::RunRecord& run, const std::string& key, const std::string& value) {
+    if (key == "commit") return run.build.commit.starts_with(value);
+    if (key == "machine") return run.machine.name == value || run.machine.id.starts_with(value);
+    if (key == "suite") return run.suite == value;
+    return std::find(run.tags.begin(), run.tags.end(), value) != run.tags.end();
+  };
+  std::vector<results_db::RunRecord> fitting;  // newest first
+  for (results_db::RunRecord& run : store.runs())
+    if (std::all_of(selector.of_run.begin(), selector.of_run.end(),
+                    [&](const auto& term) { return has(run, term.first, term.second); }))
+      fitting.push_back(std::move(run));
+  std::string terms;
+  for (const auto& [key, value] : selector.of_run) terms += (terms.empty() ? "" : ", ") + key + "=" + value;
+  if (fitting.empty()) throw UserError(fmt::format("compare: '{}': no run has {}", selector.text, terms));
+  if (!selector.run.starts_with("latest")) {
+    const results_db::RunRecord named = store.find_run(selector.run);
+    for (const auto& run : fitting)
+      if (run.id == named.id) return run;
+    throw UserError(fmt::format("compare: '{}': run {} does not have {}", selector.text, named.id.substr(0, 8), terms));
+  }
+  std::size_t back = 0;
+  if (selector.run.size() > 6) {
+    const auto [end, error] = std::from_chars(selector.run.data() + 7, selector.run.data() + selector.run.size(), back);
+    if (selector.run[6] != '~' || error != std::errc() || end != selector.run.data() + selector.run.size())
+      throw UserError(
+          fmt::format("compare: '{}': found '{}', expected latest or latest~N", selector.text, selector.run));
+  }
+  if (back >= fitting.size())
+    throw UserError(fmt::format("compare: '{}': {} runs have {}", selector.text, fitting.size(), terms));
+  return fitting[back];
 }
 
 Join join(const Selector& a, const std::vector<CaseRow>& cases_a, const Selector& b,
           const std::vector<CaseRow>& cases_b) {
   const auto rows_a = selected(a, cases_a);
   const auto rows_b = selected(b, cases_b);
+  if (rows_a.empty() || rows_b.empty()) {  // nothing to agree in
+    Join alone;
+    for (const CaseRow* row : rows_a) alone.only_a.push_back(row->record.key);
+    for (const CaseRow* row : rows_b) alone.only_b.push_back(row->record.key);
+    return alone;
+  }
   const std::set<std::string> axes_a = axes_of(rows_a);
   const std::set<std::string> axes_b = axes_of(rows_b);
   std::set<std::string> on;
   std::set_intersection(axes_a.begin(), axes_a.end(), axes_b.begin(), axes_b.end(), std::inserter(on, on.end()));
   for (const Selector* selector : {&a, &b}) {
-    for (const auto& [name, value] : selector->where) on.erase(name == "family" ? "technique" : name);
+    for (const auto& [name, value] : selector->where) {
+      if (name == "case") on.clear();
+      on.erase(name == "family" ? "technique" : name);
+    }
   }
   const auto keyed_a = by_join_key(rows_a, on, a);
   const auto keyed_b = by_join_key(rows_b, on, b);
@@ -430,8 +482,8 @@ std::vector<EnvironmentDifference> environment_differences(const results_db::Run
 }
 
 Comparison compare(results_db::Store& store, const Selector& a, const Selector& b, const stats::DecisionRule& rule,
-                   const std::string& metric) {
-  return Comparing(store, a, b, metric).judged(rule);
+                   const std::string& metric, const Enrich& enrich) {
+  return Comparing(store, a, b, metric, enrich).judged(rule);
 }
 
 }  // namespace assay::harness

@@ -185,6 +185,8 @@ class Live {
     Selector b = sides_[1]->selector;
     a.run = runs_[0];
     b.run = runs_[1];
+    a.of_run.clear();
+    b.of_run.clear();
     return compare(store_, a, b, rule, options_.metric);
   }
 

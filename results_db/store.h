@@ -98,7 +98,9 @@ class Store {
   std::optional<CaseRow> find_case(const std::string& key);  // key or alias
   std::vector<LaunchRecord> launches(const std::string& run, std::int64_t case_id);  // everything, ordinal order
   std::vector<LaunchSummary> summaries(const std::string& run);  // of all its cases, by case then ordinal
-  std::vector<HistoryPoint> history(std::int64_t case_id, const std::string& machine);  // ok launches, oldest run first
+  // Of ok launches, oldest run first; of samples their median, else the value reported.
+  std::vector<HistoryPoint> history(std::int64_t case_id, const std::string& machine,
+                                    const std::string& metric = "time");
   std::optional<GateRecord> gate(const std::string& run, std::int64_t case_id);
   std::optional<DescriptorRecord> descriptor(const std::string& hash);
   std::vector<ConfigurationRecord> configurations();

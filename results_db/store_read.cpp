@@ -285,19 +285,20 @@ std::vector<LaunchSummary> Store::summaries(const std::string& run) {
   });
 }
 
-std::vector<HistoryPoint> Store::history(std::int64_t case_id, const std::string& machine) {
+std::vector<HistoryPoint> Store::history(std::int64_t case_id, const std::string& machine, const std::string& metric) {
   return impl_->guard([&] {
     std::vector<HistoryPoint> points;
     // The median of the samples; of a projected launch, which has none, its time.
     Query row(impl_->connection.prepared(
         "SELECT run.id, run.started_ns, commit_id, coalesce(median, (SELECT value FROM measurement m WHERE m.launch_id "
         "= launch.id "
-        "AND m.metric = 'time' ORDER BY m.ordinal LIMIT 1)) AS centre "
+        "AND m.metric = wanted.name ORDER BY m.ordinal LIMIT 1)) AS centre "
         "FROM launch JOIN result ON result.launch_id = launch.id AND result.status = 'ok' JOIN run ON run.id = run_id "
         "JOIN build ON build.id = build_id "
-        "LEFT JOIN distribution d ON d.launch_id = launch.id AND d.metric = 'time' "
+        "JOIN metric wanted ON wanted.name = ? "
+        "LEFT JOIN distribution d ON d.launch_id = launch.id AND d.metric = wanted.name "
         "WHERE case_id = ? AND machine_id = ? AND centre IS NOT NULL ORDER BY run.started_ns, run.rowid, ordinal",
-        case_id, machine));
+        metric, case_id, machine));
     while (row.next()) {
       if (points.empty() || points.back().run != row.text(0))
         points.push_back({row.text(0), row.integer(1), row.text(2), {}});

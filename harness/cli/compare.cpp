@@ -125,7 +125,8 @@ void add_compare(CLI::App& app, Context& context) {
   command->footer(
       "A selector is RUN, KEY=VALUE,KEY=VALUE... or RUN:KEY=VALUE,...\n"
       "  RUN    a run id or the start of one, a tag, latest, latest~1 ...; latest when left out\n"
-      "  KEY    technique, family, backend, fabric, timer, cache or an axis (head_dim=128, sequence_length=4k)\n"
+      "  KEY    technique, family, backend, fabric, timer, cache, case or an axis (head_dim=128, sequence_length=4k);\n"
+      "         or, choosing the run: commit (its beginning), machine (name or id), tag, suite\n"
       "Cases are joined on everything neither selector names, so a selector that names an axis compares across it.\n"
       "With --live a selector of technique=NAME without a run needs no stored run: axes it leaves out have their\n"
       "defaults. The launches are stored as two runs, tagged live-a and live-b. --unsure=rerun goes on launching what "
@@ -139,6 +140,8 @@ void add_compare(CLI::App& app, Context& context) {
       "  assay compare latest:technique=flash-attention-1 latest:technique=flash-attention-2\n"
       "  assay compare dtype=fp32 dtype=bf16 --min-effect 5% --only slower\n"
       "  assay compare main my-branch --unsure=fail --json\n"
+      "  assay compare machine=lab machine=desk\n"
+      "  assay compare commit=3f2a91c commit=77b01de,technique=flash-attention-2\n"
       "  assay compare --live technique=flash-attention-1 technique=flash-attention-2 --unsure=rerun\n"
       "  assay compare --live latest latest --binary-a old/bin/assay --binary-b new/bin/assay");
   command->callback([given, &context] { run_compare(*given, context); });

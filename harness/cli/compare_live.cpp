@@ -35,9 +35,9 @@ std::string term(const Selector& selector, const std::string& name) {
 std::vector<results_db::CaseRow> cases_named(const Selector& selector, const std::string& database) {
   std::vector<results_db::CaseRow> rows;
   const std::string technique = term(selector, "technique");
-  if (selector.names_run || technique.empty()) {
+  if (selector.names_run || !selector.of_run.empty() || technique.empty()) {
     results_db::Store store = results_db::Store::open(database, results_db::Open::read_only);
-    return store.cases_of(store.find_run(selector.run).id);
+    return store.cases_of(harness::find_run(store, selector).id);
   }
   std::vector<harness::AxisOverride> axes;
   for (const auto& [name, value] : selector.where)

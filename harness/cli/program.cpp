@@ -69,6 +69,8 @@ int run_program(int argc, char** argv) {
   add_run(app, context);
   add_show(app, context);
   add_compare(app, context);
+  add_history(app, context);
+  add_gate(app, context);
   add_rerun(app, context);
   add_worker(app, context);
   add_validate(app, context);

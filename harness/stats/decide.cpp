@@ -50,7 +50,9 @@ Decision measure(const Contest& contest, const DecisionRule& rule) {
   const std::vector<Block> blocks = blocks_of(contest.a, contest.b, std::min(fewest, rule.min_launches));
   decision.design = blocks.size() > 1 ? Design::interleaved : Design::separate;
   const ShiftEstimate estimate = estimate_shift(blocks, rule.confidence);
-  const double allowance = decision.design == Design::separate ? std::log1p(rule.session_allowance) : 0;
+  if (decision.design == Design::separate)
+    decision.session_allowance = contest.session_allowance.value_or(rule.session_allowance);
+  const double allowance = std::log1p(decision.session_allowance);
   decision.ratio = std::exp(estimate.shift);
   decision.interval = {std::exp(estimate.interval.low - allowance), std::exp(estimate.interval.high + allowance)};
   if (fewest < rule.min_launches) {
@@ -79,8 +81,8 @@ void explain_unsure(Decision& decision, const DecisionRule& rule, std::size_t te
   const double floor = std::log1p(rule.effect_floor);
   const int have = std::min(decision.launches_a, decision.launches_b);
   if (decision.design == Design::separate) {
-    decision.reason = fmt::format("taken at separate times ({:.0f}% allowed): compare --live settles it",
-                                  100 * rule.session_allowance);
+    decision.reason = fmt::format("taken at separate times ({:.2g}% allowed): compare --live settles it",
+                                  100 * decision.session_allowance);
     return;
   }
   // Beyond the floor the test has to reject at false_rate: about 1.35 half-widths of the interval. Inside it the

@@ -2,6 +2,7 @@
 // The one verdict on whether two sides differ, for the command line, the gate, the dashboard and the reports.
 // docs/methodology.md section 4 is the reasoning.
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,6 +40,8 @@ struct Contest {
   std::vector<Launch> b;
   Direction direction = Direction::lower_is_better;
   bool exact = false;  // projected or derived values: one a side, no noise to test against
+  // What two sessions of this case differ by, where its own past shows it (fence.h); else the rule's.
+  std::optional<double> session_allowance = {};
 };
 
 struct Decision {
@@ -48,6 +51,7 @@ struct Decision {
   double p = 0;       // NaN when no test was made
   double q = 0;       // p after Benjamini-Hochberg
   Design design = Design::none;
+  double session_allowance = 0;  // that was granted: 0 for sides taken in turns
   int launches_a = 0;
   int launches_b = 0;
   int more_launches = 0;  // a side, roughly what it would take; 0: launches of this kind will not settle it

@@ -1,0 +1,166 @@
+#include "harness/cli/gate_view.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "datasets/quantity.h"
+#include "harness/table.h"
+#include "results_db/export.h"
+
+namespace assay::cli {
+namespace {
+
+using harness::GatedCase;
+using harness::GateReport;
+using harness::Style;
+using harness::stats::Verdict;
+
+std::string run_text(const char* what, const results_db::RunRecord& run) {
+  std::string line = fmt::format("{}  {}  {}", what, run.id.substr(0, 8), run.suite);
+  for (const std::string& tag : run.tags) line += " #" + tag;
+  line += "  on " + run.machine.name;
+  if (!run.build.commit.empty())
+    line += fmt::format("  commit {}{}", run.build.commit.substr(0, 12), run.build.dirty ? " (dirty)" : "");
+  return line + (run.status == "finished" ? "" : "  " + run.status);
+}
+
+std::string verdict_text(const GatedCase& item) {
+  const Verdict verdict = item.compared.decision.verdict;
+  return item.suspect && verdict == Verdict::unsure ? "SUSPECT" : to_string(verdict);
+}
+
+Style style_of(const GatedCase& item) {
+  switch (item.compared.decision.verdict) {
+    case Verdict::slower:
+      return Style::bad;
+    case Verdict::faster:
+      return Style::good;
+    case Verdict::unsure:
+      return Style::warn;
+    case Verdict::same:
+      break;
+  }
+  return Style::dim;
+}
+
+nlohmann::json number(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr); }
+
+nlohmann::json run_json(const results_db::RunRecord& run) {
+  return {{"id", run.id},
+          {"suite", run.suite},
+          {"tags", run.tags},
+          {"machine", run.machine.id},
+          {"commit", run.build.commit},
+          {"status", run.status}};
+}
+
+nlohmann::json case_json(const GatedCase& item) {
+  const harness::ComparedCase& row = item.compared;
+  const auto& decision = row.decision;
+  nlohmann::json out = {{"case", row.key_b},
+                        {"metric", row.metric},
+                        {"unit", row.unit},
+                        {"provenance", results_db::to_string(row.provenance)},
+                        {"base", number(row.value_a)},
+                        {"now", number(row.value_b)},
+                        {"ratio", number(decision.ratio)},
+                        {"low", number(decision.interval.low > 0 ? decision.interval.low : INFINITY)},
+                        {"high", number(decision.interval.high)},
+                        {"p", number(decision.p)},
+                        {"q", number(decision.q)},
+                        {"design", to_string(decision.design)},
+                        {"launches_base", decision.launches_a},
+                        {"launches_now", decision.launches_b},
+                        {"base_runs", item.base_runs},
+                        {"confirm_runs", item.confirm_runs},
+                        {"allowance", decision.session_allowance},
+                        {"verdict", to_string(decision.verdict)},
+                        {"suspect", item.suspect},
+                        {"magnitude", to_string(item.magnitude)},
+                        {"same_code", row.same_code},
+                        {"reason", decision.reason},
+                        {"first_bad", nullptr}};
+  if (item.since)
+    out["first_bad"] = {{"run", item.since->run},
+                        {"commit", item.since->commit},
+                        {"started_ns", item.since->started_ns},
+                        {"last_good", item.since->last_good},
+                        {"found", item.since->found}};
+  return out;
+}
+
+}  // namespace
+
+std::string gate_as_text(const GateReport& report, const Context& context, bool explain, bool all) {
+  std::string out = harness::wrap(run_text("base", report.base), context.width) +
+                    harness::wrap(run_text("now ", report.head), context.width) + "\n";
+  harness::Table table({{.title = "verdict", .min_width = 7},
+                        {.title = "case", .min_width = 24, .cut_left = true},
+                        {.title = "base", .right = true},
+                        {.title = "now", .right = true},
+                        {.title = "change", .right = true},
+                        {.title = "95% interval", .right = true},
+                        {.title = "size", .min_width = 6},
+                        {.title = "launches", .right = true},
+                        {.title = "since", .min_width = 8}});
+  std::size_t hidden = 0;
+  for (const GatedCase& item : report.cases) {
+    const auto& decision = item.compared.decision;
+    const bool quiet = decision.verdict == Verdict::same || (decision.verdict == Verdict::unsure && !item.suspect);
+    if (quiet && !all) {
+      ++hidden;
+      continue;
+    }
+    const bool bounded = decision.interval.bounded() && decision.interval.low > 0;
+    table.add_row({{verdict_text(item), style_of(item)},
+                   item.compared.key_b,
+                   datasets::format_si(item.compared.value_a, item.compared.unit),
+                   datasets::format_si(item.compared.value_b, item.compared.unit),
+                   std::isfinite(decision.ratio) ? fmt::format("{:+.1f}%", 100 * (decision.ratio - 1)) : "-",
+                   bounded ? fmt::format("{:+.1f} .. {:+.1f}%", 100 * (decision.interval.low - 1),
+                                         100 * (decision.interval.high - 1))
+                           : "-",
+                   to_string(item.magnitude),
+                   fmt::format("{}+{}", decision.launches_a, decision.launches_b),
+                   item.since ? item.since->run.substr(0, 8) : ""});
+  }
+  if (table.rows() > 0) out += table.render(context.width, context.color) + "\n";
+  if (explain)
+    for (const GatedCase& item : report.cases)
+      if (item.suspect || all) out += harness::explain(report, item) + "\n";
+  for (const auto& [key, why] : report.missing) out += fmt::format("missing: {}: {}\n", key, why);
+  if (!report.added.empty()) out += fmt::format("{} cases are new and have no base\n", report.added.size());
+  if (!report.cases.empty()) {
+    out += fmt::format("{} compared: {} SLOWER, {} FASTER, {} SAME, {} UNSURE", report.cases.size(),
+                       report.count(Verdict::slower), report.count(Verdict::faster), report.count(Verdict::same),
+                       report.count(Verdict::unsure));
+    out += hidden > 0 ? fmt::format("; {} without a finding not shown (--all)\n", hidden) : "\n";
+  }
+  out += harness::headline(report) + "\n";
+  if (report.suspects() > 0) out += "launch the suspects again with: assay gate --confirm\n";
+  return out;
+}
+
+std::string gate_as_json(const GateReport& report, int exit_code) {
+  nlohmann::json out = {{"schema_version", results_db::export_schema_version},
+                        {"base", run_json(report.base)},
+                        {"now", run_json(report.head)},
+                        {"headline", harness::headline(report)},
+                        {"suspects", report.suspects()},
+                        {"added", report.added},
+                        {"exit_code", exit_code}};
+  for (const Verdict verdict : {Verdict::faster, Verdict::slower, Verdict::same, Verdict::unsure})
+    out["counts"][to_string(verdict)] = report.count(verdict);
+  out["missing"] = nlohmann::json::array();
+  for (const auto& [key, why] : report.missing) out["missing"].push_back({{"case", key}, {"why", why}});
+  out["environment"] = nlohmann::json::array();
+  for (const auto& one : report.environment)
+    out["environment"].push_back({{"what", one.what}, {"a", one.a}, {"b", one.b}});
+  out["cases"] = nlohmann::json::array();
+  for (const GatedCase& item : report.cases) out["cases"].push_back(case_json(item));
+  return out.dump(2) + "\n";
+}
+
+}  // namespace assay::cli
