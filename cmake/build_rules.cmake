@@ -1,6 +1,10 @@
 # The rules every target follows. Own code: warnings are errors; includes start at the repository root.
 add_library(assay_warnings INTERFACE)
-target_compile_options(assay_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+target_compile_options(assay_warnings INTERFACE
+  "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion;-Werror>")
+# nvcc hands its generated host code and its own headers to the host compiler as ours: only what cannot come from there.
+target_compile_options(assay_warnings INTERFACE
+  "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings -Xcompiler=-Wall,-Wextra,-Wno-unused-function>")
 target_include_directories(assay_warnings INTERFACE "${CMAKE_SOURCE_DIR}")
 
 # Instruction-set translation units are named by suffix; each is reached only behind a run-time feature test.
@@ -31,9 +35,18 @@ function(assay_library name)
 endfunction()
 
 # assay_techniques(family): every .cpp of a family folder as one OBJECT library (a static one would drop registrations).
+# A folder named cuda holds a family's implementations for that backend, .cpp and .cu; it is left out without the toolkit.
 function(assay_techniques family)
   cmake_parse_arguments(ARG "" "" "LINK;DEFINE" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${family}/*.cpp")
+  if(family MATCHES "/cuda$")
+    if(NOT ASSAY_HAVE_CUDA)
+      return()
+    endif()
+    file(GLOB kernels CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${family}/*.cu")
+    list(APPEND sources ${kernels})
+    list(APPEND ARG_LINK assay_substrate_cuda assay_cuda)
+  endif()
   if(NOT sources)
     return()
   endif()

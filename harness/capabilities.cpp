@@ -15,7 +15,10 @@
 
 #include "build_config.h"
 #include "datasets/user_error.h"
+#include "harness/gpu/device.h"
+#include "harness/gpu/library_search.h"
 #include "harness/launcher.h"
+#include "harness/nvidia_driver.h"
 #include "harness/worker.h"
 
 namespace assay::harness {
@@ -54,12 +57,6 @@ int read_error(const char* path) {
   if (file < 0) return errno;
   close(file);
   return 0;
-}
-
-// Once loaded a library stays: what its constructors allocated would otherwise be lost.
-bool loads(std::initializer_list<const char*> names) {
-  return std::any_of(names.begin(), names.end(),
-                     [](const char* name) { return dlopen(name, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE) != nullptr; });
 }
 
 bool has_flag(const SystemFacts& facts, const char* flag) {
@@ -117,11 +114,30 @@ Capability energy(const KernelAnswers& answers) {
   return part;
 }
 
-Capability gpu(const SystemFacts& facts) {
+// "1410 of 1980 MHz, 70 of 700 W, held down by power cap"
+std::string state_line(const Gpu& gpu) {
+  std::string line;
+  const auto add = [&](const std::string& part) { line += ", " + part; };
+  if (gpu.state.sm_hz && gpu.max_sm_hz)
+    add(fmt::format("{:.0f} of {:.0f} MHz", *gpu.state.sm_hz / 1e6, *gpu.max_sm_hz / 1e6));
+  if (gpu.state.watts && gpu.limit_watts) add(fmt::format("{:.0f} of {:.0f} W", *gpu.state.watts, *gpu.limit_watts));
+  for (const std::string& reason : throttle_reasons(gpu.state.throttle.value_or(0))) add("held down by " + reason);
+  return line;
+}
+
+Capability nvidia_gpu(const SystemFacts& facts, const KernelAnswers& answers) {
   Capability part{"NVIDIA GPU", Readiness::absent, "", "cuda cases", ""};
   if (!facts.gpus.empty()) {
+    const Gpu& first = facts.gpus.front();
     part.readiness = Readiness::ready;
-    part.found = fmt::format("{} x {}, driver {}", facts.gpus.size(), facts.gpus.front().name, facts.nvidia_driver);
+    part.found =
+        fmt::format("{} x {}, driver {}{}", facts.gpus.size(), first.name, facts.nvidia_driver, state_line(first));
+    if (!answers.no_device.empty()) {
+      part.readiness = Readiness::limited;
+      part.found += "; " + answers.no_device;
+      part.mend = *build::cuda_toolkit == '\0' ? "install CUDA Toolkit 13, then: cmake --preset release"
+                                               : "a driver for CUDA 13 or newer: sudo apt-get install nvidia-driver";
+    }
   } else if (!facts.nvidia_driver.empty()) {
     part.found = fmt::format("no device: driver {} lists none", facts.nvidia_driver);
     part.mend = "nvidia-smi tells why; containers need --gpus all";
@@ -146,10 +162,10 @@ Capability cuda_toolkit() {
 
 Capability cupti(const KernelAnswers& answers) {
   Capability part{"CUPTI", Readiness::absent, "libcupti does not load", "GPU kernel activity and counters",
-                  "export LD_LIBRARY_PATH=/usr/local/cuda/extras/CUPTI/lib64:$LD_LIBRARY_PATH"};
+                  "export ASSAY_CUDA_LIBRARIES=FOLDER of libcupti.so.13"};
   if (answers.cupti && answers.profiling_admin_only) {
     part.readiness = Readiness::limited;
-    part.found = "the driver keeps GPU counters to administrators";
+    part.found = "kernel activity is open to all, GPU counters only to administrators";
     part.mend =
         "echo 'options nvidia NVreg_RestrictProfilingToAdminUsers=0' | sudo tee /etc/modprobe.d/nvidia-profiling.conf";
   } else if (answers.cupti) {
@@ -211,9 +227,13 @@ KernelAnswers ask_kernel() {
   answers.perf_error = cycle_counter_error();
   answers.amx_error = tile_permission_error();
   answers.energy_error = read_error(energy_file);
-  answers.nccl = loads({"libnccl.so.2"});
-  answers.cupti =
-      loads({"libcupti.so.13", "libcupti.so.12", "libcupti.so", "/usr/local/cuda/extras/CUPTI/lib64/libcupti.so"});
+  answers.nccl = gpu::open_library({"libnccl.so.2"}).handle != nullptr;
+  answers.cupti = gpu::open_library({"libcupti.so.13", "libcupti.so.12", "libcupti.so"}).handle != nullptr;
+  try {
+    gpu::find_device();
+  } catch (const gpu::NoDevice& absent) {
+    answers.no_device = absent.what();
+  }
   const std::string rank_program = rank_program_of(own_program());
   answers.rank_program = access(rank_program.c_str(), X_OK) == 0;
   try {
@@ -243,14 +263,14 @@ std::vector<Capability> capabilities(const SystemFacts& facts, const KernelAnswe
   parts.push_back(energy(answers));
   parts.push_back(mpi(answers));
   parts.push_back(cuda_toolkit());
-  parts.push_back(gpu(facts));
+  parts.push_back(nvidia_gpu(facts, answers));
   parts.push_back({"NCCL", answers.nccl ? Readiness::ready : Readiness::absent,
                    answers.nccl ? "libnccl.so.2 loads" : "libnccl.so.2 does not load", "ranks on several GPUs",
                    answers.nccl ? "" : "sudo apt-get install libnccl2 (NVIDIA's repository)"});
   parts.push_back(cupti(answers));
   // These have no code behind it in this version: said, so that `ready` promises nothing.
   for (Capability& part : parts)
-    for (const char* later : {"perf counters", "energy (RAPL)", "CUDA Toolkit", "NVIDIA GPU", "NCCL", "CUPTI"})
+    for (const char* later : {"perf counters", "energy (RAPL)", "NCCL", "CUPTI"})
       if (part.name == later) part.used = false;
   return parts;
 }

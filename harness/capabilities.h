@@ -27,6 +27,7 @@ struct KernelAnswers {
   int energy_error = 0;  // errno of opening the RAPL package counter for reading; 0: readable
   bool nccl = false;     // the libraries load
   bool cupti = false;
+  std::string no_device;              // why CUDA has no device to run on; "" where it has one
   bool profiling_admin_only = false;  // the NVIDIA driver keeps GPU counters to administrators
   std::string launcher;               // of fabric mpi, its path; "" when there is none
   bool rank_program = false;          // this build has the program it starts

@@ -13,6 +13,8 @@
 #include "datasets/content_hash.h"
 #include "datasets/user_error.h"
 #include "harness/clock.h"
+#include "harness/gpu/device_log.h"
+#include "harness/gpu/device_sampler.h"
 #include "harness/registry.h"
 #include "harness/stats/median.h"
 #include "harness/timing.h"
@@ -54,8 +56,9 @@ Step hear(Ensemble& ensemble) {
 
 class CaseState final : public State {
  public:
-  CaseState(const Job& job, Reply& reply, std::function<void(std::size_t, double)> progress, Ensemble* ensemble)
-      : job_(job), reply_(reply), progress_(std::move(progress)), ensemble_(ensemble) {}
+  CaseState(const Job& job, Reply& reply, std::function<void(std::size_t, double)> progress, Ensemble* ensemble,
+            const DeviceOpener& open_device)
+      : open_device_(open_device), job_(job), reply_(reply), progress_(std::move(progress)), ensemble_(ensemble) {}
 
   const Params& params() const override { return job_.params; }
   const std::string& backend() const override { return job_.backend; }
@@ -80,6 +83,15 @@ class CaseState final : public State {
     descriptors_[std::move(kind_and_id)] = std::move(hash);
   }
   Ensemble* ensemble() const override { return ensemble_; }
+  gpu::Device& device() override {
+    if (job_.backend != "cuda") return State::device();
+    if (!device_) device_ = open_device_();
+    return *device_;
+  }
+  void device_output(std::string name, void* memory, std::size_t bytes) override {
+    device_outputs_.push_back({std::move(name), memory, bytes});
+    device();
+  }
   [[noreturn]] void skip(std::string reason) override { throw Skipped{std::move(reason)}; }
 
   void measure(std::function<void()> region) override {
@@ -129,6 +141,7 @@ class CaseState final : public State {
     switch (step.what) {
       case Step::What::draw:
         if (draw_) draw_(step.number);
+        if (device_) device_->synchronize("drawing the inputs");
         break;
       case Step::What::poison:
         poison();
@@ -175,12 +188,15 @@ class CaseState final : public State {
   // 0xFF bytes: NaN in every floating-point format, so that an element nobody wrote cannot pass by luck.
   void poison() const {
     for (const Output& output : outputs_) std::memset(output.bytes.data(), 0xFF, output.bytes.size());
+    for (const DeviceOutput& output : device_outputs_) device_->fill(output.memory, 0xFF, output.bytes);
+    if (device_) device_->synchronize("poisoning the outputs");
   }
 
   void run_once(const std::function<void()>& region) const {
     poison();
     if (prepare_) prepare_();
     region();
+    if (device_) device_->synchronize("in the region");
   }
 
   void time() {
@@ -195,8 +211,8 @@ class CaseState final : public State {
     } else if (prepare_) {
       hooks.prepare = [this](std::int64_t) { prepare_(); };
     }
-    TimingResult timed = time_region(region_, job_.plan, hooks);
     results_db::LaunchRecord& launch = reply_.launch;
+    TimingResult timed = job_.backend == "cuda" ? time_on_device(hooks) : time_region(region_, job_.plan, hooks);
     const std::span<const double> kept(timed.samples.data() + timed.warmup,
                                        timed.samples.size() - static_cast<std::size_t>(timed.warmup));
     const double median = stats::median(kept);
@@ -226,6 +242,26 @@ class CaseState final : public State {
     launch.batch = timed.batch;
     launch.warmup = timed.warmup;
     launch.stop_reason = timed.stop_reason;
+  }
+
+  TimingResult time_on_device(const SampleHooks& hooks) {
+    if (job_.timer == "cupti") skip("timer cupti is not built: event, graph and host are");
+    const gpu::Timer timer = gpu::timer_named(job_.timer);
+    gpu::DeviceSampler sampler(device(), region_, {.timer = timer, .cold = job_.plan.cold_cache});
+    gpu::DeviceLog log(device().facts(), NvidiaMonitor::of(device().facts().uuid));
+    TimingPlan plan = job_.plan;
+    plan.min_sample_seconds = std::max(plan.min_sample_seconds, gpu::min_device_sample_seconds);
+    TimingResult timed = time_samples({.take =
+                                           [&](std::int64_t iterations) {
+                                             const double seconds = sampler.take(iterations);
+                                             log.after_sample();
+                                             return seconds;
+                                           },
+                                       .clock_hz = {}},
+                                      plan, hooks);
+    if (log.has_clocks()) timed.clock_hz = log.clocks_hz();
+    reply_.launch.environment_json = log.to_json();
+    return timed;
   }
 
   // The null mutant runs nothing, the stale one leaves the answer to an earlier input; the technique adds its own.
@@ -278,6 +314,15 @@ class CaseState final : public State {
     gate.detail_json = detail.dump();
   }
 
+  // Outlives everything a technique keeps on it, which the functions below hold.
+  const DeviceOpener& open_device_;
+  std::unique_ptr<gpu::Device> device_;
+  struct DeviceOutput {
+    std::string name;
+    void* memory;
+    std::size_t bytes;
+  };
+  std::vector<DeviceOutput> device_outputs_;
   const Job& job_;
   Reply& reply_;
   std::function<void(std::size_t, double)> progress_;
@@ -307,13 +352,14 @@ const Implementation& find_implementation(const Technique& technique, const Job&
 
 }  // namespace
 
-Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& progress, Ensemble* ensemble) {
+Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& progress, Ensemble* ensemble,
+              const DeviceOpener& open_device) {
   Reply reply;
   results_db::LaunchRecord& launch = reply.launch;
   launch.pid = getpid();
   launch.started_ns = unix_ns();
   const double began = now_seconds();
-  CaseState state(job, reply, progress, ensemble);
+  CaseState state(job, reply, progress, ensemble, open_device);
   const auto end_as = [&](Status status, std::string reason) {
     reply.status = status;
     reply.reason = std::move(reason);
@@ -327,6 +373,11 @@ Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& pr
       throw std::logic_error("neither measure() nor report() was called: no result is an error");
   } catch (const Skipped& skipped) {
     end_as(Status::skipped, skipped.reason);
+  } catch (const gpu::NoDevice& absent) {
+    end_as(Status::skipped, absent.what());
+  } catch (const gpu::DeviceError& fault) {
+    end_as(Status::failed, fault.what());
+    reply.retire = true;
   } catch (const GateFailure& failure) {
     end_as(Status::failed, "gate: " + failure.reason);
   } catch (const UserError& wrong) {

@@ -1,8 +1,11 @@
 #pragma once
 // The harness's side of State: runs one job of one case in this process.
+#include <functional>
+#include <memory>
 #include <stdexcept>
 
 #include "harness/ensemble.h"
+#include "harness/gpu/device.h"
 #include "harness/job.h"
 
 namespace assay::harness {
@@ -11,8 +14,10 @@ namespace assay::harness {
 // `progress` is told sample counts and the relative half-width while timing.
 // With an `ensemble` every process calls it with the same job; the conductor's reply counts. A process that falls out
 // of step (it failed alone) throws OutOfStep: the job cannot go on.
+// `open_device` makes the GPU of a cuda case, when it is first asked for.
+using DeviceOpener = std::function<std::unique_ptr<gpu::Device>()>;
 Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& progress = {},
-              Ensemble* ensemble = nullptr);
+              Ensemble* ensemble = nullptr, const DeviceOpener& open_device = gpu::open_device);
 
 class OutOfStep : public std::runtime_error {
  public:

@@ -115,7 +115,8 @@ json to_json(const LaunchRecord& launch) {
           {"breakdown", std::move(parts)},
           {"intervals", std::move(intervals)},
           {"code_hash", launch.code_hash},
-          {"descriptors", launch.descriptors_json}};
+          {"descriptors", launch.descriptors_json},
+          {"environment", launch.environment_json}};
 }
 LaunchRecord launch_from(const json& object) {
   LaunchRecord launch;
@@ -138,6 +139,7 @@ LaunchRecord launch_from(const json& object) {
     launch.intervals.push_back({.lane = span.at(0), .name = span.at(1), .start_ps = span.at(2), .end_ps = span.at(3)});
   launch.code_hash = object.at("code_hash");
   launch.descriptors_json = object.at("descriptors");
+  launch.environment_json = object.at("environment");
   return launch;
 }
 
@@ -187,9 +189,9 @@ Job job_from_json(const std::string& line) {
 }
 
 std::string to_json_line(const Reply& reply) {
-  return json{{"status", to_string(reply.status)}, {"reason", reply.reason},      {"user_error", reply.user_error},
-              {"projected", reply.projected},      {"work", to_json(reply.work)}, {"launch", to_json(reply.launch)},
-              {"gate", to_json(reply.gate)}}
+  return json{{"retire", reply.retire},          {"status", to_string(reply.status)}, {"reason", reply.reason},
+              {"user_error", reply.user_error},  {"projected", reply.projected},      {"work", to_json(reply.work)},
+              {"launch", to_json(reply.launch)}, {"gate", to_json(reply.gate)}}
       .dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -199,6 +201,7 @@ Reply reply_from_json(const std::string& line) {
   reply.status = results_db::status_from(object.at("status"));
   reply.reason = object.at("reason");
   reply.user_error = object.at("user_error");
+  reply.retire = object.at("retire");
   reply.projected = object.at("projected");
   reply.work = work_from(object.at("work"));
   reply.launch = launch_from(object.at("launch"));

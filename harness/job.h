@@ -36,6 +36,7 @@ struct Reply {
   results_db::Status status = results_db::Status::ok;
   std::string reason;
   bool user_error = false;  // the reason is a UserError: the suite or a parameter is wrong
+  bool retire = false;      // the process is not to be used again: its device has failed
   bool projected = false;   // the technique never called measure(): nothing to time or gate
   Work work;
   results_db::LaunchRecord launch;  // kind time: samples, metrics, breakdown, intervals, descriptors

@@ -28,7 +28,10 @@ using results_db::LaunchRecord;
 using results_db::Provenance;
 using results_db::Status;
 
-constexpr const char* roofs_technique = "hardware/cpu-roofs";
+// The technique that probes the roofs of a backend.
+std::string roofs_of(const std::string& backend) {
+  return backend == "cuda" ? "hardware/gpu-roofs" : "hardware/cpu-roofs";
+}
 constexpr double default_busy_limit = 0.25;  // share of all cores used by others above which a run is flagged
 
 std::uint64_t fresh_seed() {
@@ -45,20 +48,24 @@ std::vector<int> cpus_for(const Case& item) {
   return {};
 }
 
-// What a roof is asked for: the probe, how many threads, and for memory the working set in powers of two.
+// What a roof is asked for: the probe, how many threads (none on a GPU), and for memory the working set in powers of
+// two.
 struct RoofKey {
+  std::string backend;
   std::string probe;
   std::int64_t threads = 1;
   std::int64_t working_set = 0;
   auto operator<=>(const RoofKey&) const = default;
 };
 
-RoofKey compute_roof(const std::string& probe, const Case& item) {
-  return {probe, item.params.has("threads") ? item.params.integer("threads") : 1, 0};
+std::int64_t threads_of(const Case& item) {
+  if (item.backend == "cuda") return 0;
+  return item.params.has("threads") ? item.params.integer("threads") : 1;
 }
+RoofKey compute_roof(const std::string& probe, const Case& item) { return {item.backend, probe, threads_of(item), 0}; }
 RoofKey memory_roof(const Work& work, const Case& item) {
   const auto bytes = static_cast<std::uint64_t>(std::max(work.working_set, work.bytes));
-  return {"memory-read", compute_roof("", item).threads,
+  return {item.backend, item.backend == "cuda" ? "copy" : "memory-read", threads_of(item),
           static_cast<std::int64_t>(std::bit_ceil(std::max<std::uint64_t>(bytes, 1U << 16)))};
 }
 
@@ -93,7 +100,7 @@ class Run {
     skip_what_cannot_start();
     total_ = jobs_done_ + count_jobs();
     if (options_.gate) gate();
-    launch_all();
+    if (!options_.check_only) launch_all();
     return finish();
   }
 
@@ -109,16 +116,17 @@ class Run {
       throw UserError(launcher_.problem);
   }
 
+  // No launcher for its ranks, no GPU: one row with the reason, and nothing is started for it.
   void skip_what_cannot_start() {
-    if (launcher_.problem.empty()) return;
-    Reply reply;
-    reply.status = reply.launch.status = Status::skipped;
-    reply.reason = reply.launch.reason = launcher_.problem;
-    for (std::size_t i = 0; i < cases_.size(); ++i)
-      if (is_launched(cases_[i].fabric) && !skipped_[i] && !failed_[i]) {
-        gated_.insert(keys_[i]);
-        store_row_without_time(i, reply);
-      }
+    for (std::size_t i = 0; i < cases_.size(); ++i) {
+      const std::string& reason = is_launched(cases_[i].fabric) ? launcher_.problem : absent_[i];
+      if (reason.empty() || skipped_[i] || failed_[i]) continue;
+      Reply reply;
+      reply.status = reply.launch.status = Status::skipped;
+      reply.reason = reply.launch.reason = reason;
+      gated_.insert(keys_[i]);
+      store_row_without_time(i, reply);
+    }
   }
 
   void check_load() {
@@ -136,6 +144,7 @@ class Run {
   // nothing.
   void describe() {
     works_.resize(cases_.size());
+    absent_.resize(cases_.size());
     WorkerProcess* worker = fresh_worker();
     for (std::size_t i = 0; i < cases_.size(); ++i) {
       if (!gateable(cases_[i])) continue;
@@ -143,32 +152,33 @@ class Run {
       const auto reply = worker->run(job_of(cases_[i], JobKind::describe, 1), limits_, {}, [] { return false; });
       if (reply->user_error) throw UserError(fmt::format("{}: {}", cases_[i].record().key, reply->reason));
       works_[i] = reply->work;
+      if (cases_[i].backend == "cuda" && reply->status == Status::skipped) absent_[i] = reply->reason;
     }
   }
 
   // The roofs that the declared work is held against, probed in the same run, first in every round of launches.
   void add_roofs() {
     if (!suite_.roofs) return;
-    const Technique* technique = find_technique(roofs_technique);
-    if (technique == nullptr) {
-      summary_.warnings.emplace_back("no roofs: hardware/cpu-roofs is not in this build");
-      return;
-    }
     std::set<RoofKey> wanted;
     for (std::size_t i = 0; i < cases_.size(); ++i) {
-      if (cases_[i].timer == "virtual" || cases_[i].technique->id == roofs_technique) continue;
+      if (cases_[i].timer == "virtual" || is_roof(cases_[i]) || !absent_[i].empty()) continue;
       if (!works_[i].roof.empty()) wanted.insert(compute_roof(works_[i].roof, cases_[i]));
       if (!works_[i].second_roof.empty()) wanted.insert(compute_roof(works_[i].second_roof, cases_[i]));
       if (works_[i].bytes > 0) wanted.insert(memory_roof(works_[i], cases_[i]));
     }
     std::vector<Case> roofs;
     for (const RoofKey& key : wanted) {
-      std::vector<AxisOverride> overrides = {parse_axis_override("probe=" + key.probe),
-                                             parse_axis_override(fmt::format("threads={}", key.threads))};
+      const Technique* technique = find_technique(roofs_of(key.backend));
+      if (technique == nullptr) {
+        summary_.warnings.push_back(fmt::format("no roofs: {} is not in this build", roofs_of(key.backend)));
+        break;
+      }
+      std::vector<AxisOverride> overrides = {parse_axis_override("probe=" + key.probe)};
+      if (key.threads > 0) overrides.push_back(parse_axis_override(fmt::format("threads={}", key.threads)));
       if (key.working_set > 0) overrides.push_back(parse_axis_override(fmt::format("working_set={}", key.working_set)));
       std::vector<Case> made;
       try {
-        made = expand(suite_of_technique(*technique, overrides));
+        made = expand(suite_of_technique(*technique, overrides, key.backend));
       } catch (const UserError& wrong) {
         summary_.warnings.push_back(fmt::format("no roof for {}: {}", key.probe, wrong.what()));
         continue;
@@ -186,6 +196,7 @@ class Run {
     roofs_ = roofs.size();
     cases_.insert(cases_.begin(), roofs.begin(), roofs.end());
     works_.insert(works_.begin(), roofs_, Work{});
+    absent_.insert(absent_.begin(), roofs_, "");
   }
 
   void begin() {
@@ -238,6 +249,7 @@ class Run {
     began_ = now_seconds();
   }
 
+  static bool is_roof(const Case& item) { return item.technique->id == roofs_of(item.backend); }
   static bool gateable(const Case& item) { return item.timer != "virtual" || item.implementation->projects; }
   int launches_of(const Case& item) const { return item.timer == "virtual" ? 1 : item.settings.launches; }
 
@@ -245,7 +257,8 @@ class Run {
     std::size_t jobs = 0;
     for (std::size_t i = 0; i < cases_.size(); ++i) {
       if (options_.gate && gateable(cases_[i]) && !gated_.contains(keys_[i])) ++jobs;
-      for (int k = 0; k < launches_of(cases_[i]); ++k) jobs += done_.contains({keys_[i], k}) ? 0 : 1;
+      for (int k = 0; k < launches_of(cases_[i]) && !options_.check_only; ++k)
+        jobs += done_.contains({keys_[i], k}) ? 0 : 1;
     }
     return jobs;
   }
@@ -304,7 +317,10 @@ class Run {
       store_.put_gate(record);
       ++jobs_done_;
       tell(Progress::Phase::gate, i, 0, 0, nullptr, &record);
-      if (reply->status == Status::ok) continue;
+      if (reply->status == Status::ok) {
+        if (options_.check_only) succeeded_[i] = true;
+        continue;
+      }
       store_row_without_time(i, *reply);
     }
   }
@@ -322,7 +338,7 @@ class Run {
     finish_record(index, record);
     if (!done_.contains({keys_[index], 0})) store_.append_launch(record);
     for (int k = 0; k < launches_of(cases_[index]); ++k)
-      if (done_.insert({keys_[index], k}).second) ++jobs_done_;
+      if (done_.insert({keys_[index], k}).second && !options_.check_only) ++jobs_done_;
   }
 
   void finish_record(std::size_t index, LaunchRecord& record) const {
@@ -408,9 +424,9 @@ class Run {
   // A roof's own launch sets the rate; later launches of the round are held against it.
   void add_roof_shares(std::size_t index, const Work& work, LaunchRecord& record) {
     const Case& item = cases_[index];
-    if (item.technique->id == roofs_technique) {
-      RoofKey key{item.params.text("probe"), item.params.has("threads") ? item.params.integer("threads") : 1, 0};
-      const bool memory = key.probe.rfind("memory", 0) == 0;
+    if (is_roof(item)) {
+      RoofKey key = compute_roof(item.params.text("probe"), item);
+      const bool memory = key.probe.rfind("memory", 0) == 0 || key.probe == "copy";
       if (memory) key.working_set = item.params.integer("working_set");
       roof_rates_[key] = metric_value(record, memory ? "bandwidth" : "flops_rate");
       return;
@@ -454,6 +470,7 @@ class Run {
   std::vector<Case> cases_;
   std::size_t roofs_ = 0;  // leading cases_ that are roofs
   std::vector<Work> works_;
+  std::vector<std::string> absent_;  // why a case on a GPU cannot run here
   std::vector<std::int64_t> case_ids_;
   std::vector<std::string> keys_;
   std::vector<bool> failed_, skipped_, succeeded_;

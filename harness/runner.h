@@ -18,6 +18,7 @@ struct RunOptions {
   std::optional<std::uint64_t> seed;  // of inputs and of a random order; fresh when absent
   std::optional<std::string> resume;  // run id: only its missing launches
   bool gate = true;
+  bool check_only = false;   // gate every case and time none
   bool ignore_load = false;  // run on a busy machine and flag the run
   double mutant_budget_seconds = 2;
   WorkerLimits limits;

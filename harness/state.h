@@ -41,6 +41,9 @@ struct Output {
 };
 
 class Ensemble;
+namespace gpu {
+class Device;
+}
 
 class State {
  public:
@@ -85,6 +88,13 @@ class State {
   virtual void descriptor(std::string kind_and_id, std::string hash) = 0;  // "device:a100-80g-sxm", content hash
   // True in the gate process: a technique may then compute oracle material it does not need when timing.
   virtual bool gating() const = 0;
+
+  // -- on a GPU (backend cuda). The region enqueues its work on device().stream() and returns without waiting for it;
+  // the harness waits, times and checks for faults. Throws gpu::NoDevice where there is none: the row is skipped.
+  virtual gpu::Device& device();
+  // As `output`, of device memory.
+  virtual void device_output(std::string name, void* memory, std::size_t bytes);
+
   // The processes this case runs on together; null where it is this one alone.
   virtual Ensemble* ensemble() const { return nullptr; }
   // This case cannot run here (hardware or library absent): throws; the row is `skipped` with the reason.

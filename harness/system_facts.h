@@ -15,10 +15,22 @@ struct CpuCache {
   int instances = 0;       // distinct ones over the online CPUs
 };
 
+// What a GPU's driver says of it at one moment.
+struct GpuState {
+  std::optional<double> sm_hz, memory_hz;
+  std::optional<double> watts;
+  std::optional<double> celsius;
+  std::optional<double> joules;           // since the driver was loaded
+  std::optional<std::uint64_t> throttle;  // bits of harness/nvidia_driver.h
+};
+
 struct Gpu {
   std::string name;
   std::string uuid;
   std::int64_t memory_bytes = 0;
+  std::optional<double> max_sm_hz = {}, max_memory_hz = {};
+  std::optional<double> limit_watts = {};
+  GpuState state = {};
 };
 
 struct SystemFacts {

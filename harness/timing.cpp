@@ -66,48 +66,28 @@ class ClockReader {
   int file_ = -1;
 };
 
-}  // namespace
+using Prelude = std::function<void(std::int64_t iterations)>;
 
-CacheFlush::CacheFlush() {
-  long size = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
-  if (size <= 0) size = 64L << 20;
-  buffer_.resize(static_cast<std::size_t>(size) * 2);
-}
-
-void CacheFlush::operator()() {
-  for (std::size_t at = 0; at < buffer_.size(); at += 64) ++buffer_[at];
-  benchmark::ClobberMemory();
-}
-
-TimingResult time_region(const std::function<void()>& region, const TimingPlan& plan, const SampleHooks& hooks) {
+// `single`: a sample is one iteration whatever it takes (a cache is cold only once).
+TimingResult sample_loop(const Sampler& sampler, const Prelude& before, bool single, const TimingPlan& plan,
+                         const SampleHooks& hooks) {
   initialise_google_benchmark();
   TimingResult result;
   const Clock::time_point began = Clock::now();
-  const ClockReader clock;
-  std::optional<CacheFlush> flush;
-  if (plan.cold_cache) flush.emplace();
 
   // A step of the wall clock must not reorder samples, so it is read once and carried on by the steady one.
   const auto wall_began = std::chrono::system_clock::now().time_since_epoch();
   const auto unix_ns = [&] {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(wall_began + (Clock::now() - began)).count();
   };
-  // The clock is read as near to the region as can be; everything else happens outside of it.
   const auto take = [&](benchmark::State& state) {
-    if (hooks.prepare) hooks.prepare(result.batch);
-    if (flush) (*flush)();
-    result.at_ns.push_back(unix_ns());
     const std::int64_t batch = result.batch;
-    if (hooks.start) hooks.start();
-    const Clock::time_point start = Clock::now();
-    for (std::int64_t i = 0; i < batch; ++i) {
-      region();
-      benchmark::ClobberMemory();
-    }
-    const double elapsed = seconds_since(start);
+    before(batch);
+    result.at_ns.push_back(unix_ns());
+    const double elapsed = sampler.take(batch);
     state.SetIterationTime(elapsed);
     result.samples.push_back(elapsed / static_cast<double>(batch));
-    if (clock.readable()) result.clock_hz.push_back(clock.read_hz());
+    if (sampler.clock_hz) result.clock_hz.push_back(sampler.clock_hz());
   };
   const auto run_batch = [&](std::int64_t iterations) {
     SilentReporter reporter;
@@ -130,7 +110,7 @@ TimingResult time_region(const std::function<void()>& region, const TimingPlan& 
   // The fastest sample so far says how many iterations make a sample: one that was cold or preempted must not.
   const auto grow_batch = [&] {
     const double fastest = std::max(*std::min_element(result.samples.begin(), result.samples.end()), 1e-10);
-    if (flush || fastest * static_cast<double>(result.batch) >= plan.min_sample_seconds) return false;
+    if (single || fastest * static_cast<double>(result.batch) >= plan.min_sample_seconds) return false;
     const double wanted = std::min(std::ceil(1.2 * plan.min_sample_seconds / fastest), 1e9);
     const auto before = std::exchange(result.batch, std::max(result.batch, static_cast<std::int64_t>(wanted)));
     return result.batch >= 2 * before;
@@ -177,6 +157,50 @@ TimingResult time_region(const std::function<void()>& region, const TimingPlan& 
   result.warmup = static_cast<int>(warmup + stats::warmup_length(std::span(result.samples).subspan(warmup)));
   result.wall_seconds = seconds_since(began);
   return result;
+}
+
+}  // namespace
+
+CacheFlush::CacheFlush() {
+  long size = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+  if (size <= 0) size = 64L << 20;
+  buffer_.resize(static_cast<std::size_t>(size) * 2);
+}
+
+void CacheFlush::operator()() {
+  for (std::size_t at = 0; at < buffer_.size(); at += 64) ++buffer_[at];
+  benchmark::ClobberMemory();
+}
+
+TimingResult time_region(const std::function<void()>& region, const TimingPlan& plan, const SampleHooks& hooks) {
+  std::optional<CacheFlush> flush;
+  if (plan.cold_cache) flush.emplace();
+  const ClockReader clock;
+  const Prelude before = [&](std::int64_t batch) {
+    if (hooks.prepare) hooks.prepare(batch);
+    if (flush) (*flush)();
+  };
+  // The clock is read as near to the region as can be; everything else happens outside of it.
+  Sampler sampler;
+  sampler.take = [&](std::int64_t batch) {
+    if (hooks.start) hooks.start();
+    const Clock::time_point start = Clock::now();
+    for (std::int64_t i = 0; i < batch; ++i) {
+      region();
+      benchmark::ClobberMemory();
+    }
+    return seconds_since(start);
+  };
+  if (clock.readable()) sampler.clock_hz = [&] { return clock.read_hz(); };
+  return sample_loop(sampler, before, plan.cold_cache, plan, hooks);
+}
+
+TimingResult time_samples(const Sampler& sampler, const TimingPlan& plan, const SampleHooks& hooks) {
+  const Prelude before = [&](std::int64_t batch) {
+    if (hooks.prepare) hooks.prepare(batch);
+    if (hooks.start) hooks.start();
+  };
+  return sample_loop(sampler, before, false, plan, hooks);
 }
 
 }  // namespace assay::harness

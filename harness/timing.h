@@ -36,6 +36,14 @@ struct SampleHooks {
 };
 TimingResult time_region(const std::function<void()>& region, const TimingPlan& plan, const SampleHooks& hooks = {});
 
+// Where a sample does not come from this process's clock (a GPU's own, see harness/gpu/device_sampler.h): the same loop
+// and stop rule around it. The plan's cold_cache is the sampler's to see to.
+struct Sampler {
+  std::function<double(std::int64_t iterations)> take;  // seconds of so many runs of the region together
+  std::function<float()> clock_hz;                      // after a sample; empty: not readable
+};
+TimingResult time_samples(const Sampler& sampler, const TimingPlan& plan, const SampleHooks& hooks = {});
+
 // Evicts the caches by writing twice the last level. The size is read from the machine, not assumed.
 class CacheFlush {
  public:

@@ -266,6 +266,7 @@ std::optional<Reply> WorkerProcess::run(const Job& job, const WorkerLimits& limi
           drain_stderr();
           reply.launch.stderr_tail = stderr_tail_;
         }
+        if (reply.retire) kill_and_reap();
         return reply;
       }
     }

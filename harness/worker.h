@@ -26,8 +26,8 @@ struct WorkerLimits {
   std::int64_t memory_bytes = 0;  // resident set, polled (RLIMIT_AS would break CUDA and sanitizers); 0: no limit
 };
 
-// A child process running `assay worker`, or a launcher that runs one on every rank. Any failure (crash, hang, memory)
-// ends it; the caller starts a fresh one.
+// A child process running `assay worker`, or a launcher that runs one on every rank. Any failure of the process (crash,
+// hang, memory, a GPU that faulted) ends it; the caller starts a fresh one.
 class WorkerProcess {
  public:
   // `program` is the executable to start as `program worker`.

@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "datasets/machine.h"
 #include "datasets/nearest_names.h"
 #include "datasets/quantity.h"
 #include "datasets/user_error.h"
 #include "harness/cli/list.h"
+#include "harness/gpu/device.h"
+#include "harness/nvidia_driver.h"
 #include "harness/table.h"
 
 namespace assay::cli {
@@ -21,6 +24,84 @@ using datasets::format_si;
 using harness::Table;
 using nlohmann::json;
 using Constants = std::map<std::string, Constant, std::less<>>;
+
+// The GPUs of this machine, as the driver lists them, and whether cuda cases can run on the first.
+struct Here {
+  harness::NvidiaDriver driver;
+  std::optional<harness::gpu::DeviceFacts> usable;
+  std::string reason;  // why none is usable
+};
+
+Here look_here() {
+  Here here{harness::query_nvidia_driver(), {}, ""};
+  try {
+    here.usable = harness::gpu::find_device();
+  } catch (const harness::gpu::NoDevice& absent) {
+    here.reason = absent.what();
+  }
+  return here;
+}
+
+std::string optional_si(const std::optional<double>& value, std::string_view unit) {
+  return value ? format_si(*value, unit) : "";
+}
+
+void print_here(const Here& here, const Context& context) {
+  if (!here.usable) fmt::print("this machine: {}\n", here.reason);
+  if (here.driver.gpus.empty() && here.usable)
+    fmt::print("this machine: {}, sm_{}, {} multiprocessors; its clocks are not known: {}\n", here.usable->name,
+               here.usable->capability, here.usable->multiprocessors, here.driver.reason);
+  if (!here.driver.gpus.empty()) {
+    Table table({{"here", false, 12},
+                 {"memory", true},
+                 {"SM clock", true},
+                 {"at most", true},
+                 {"memory clock", true},
+                 {"power", true},
+                 {"limit", true},
+                 {"held down by", false, 8}});
+    for (const harness::Gpu& gpu : here.driver.gpus)
+      table.add_row({gpu.name, format_si(static_cast<double>(gpu.memory_bytes), "B"),
+                     optional_si(gpu.state.sm_hz, "Hz"), optional_si(gpu.max_sm_hz, "Hz"),
+                     optional_si(gpu.state.memory_hz, "Hz"), optional_si(gpu.state.watts, "W"),
+                     optional_si(gpu.limit_watts, "W"),
+                     fmt::format("{}", fmt::join(harness::throttle_reasons(gpu.state.throttle.value_or(0)), ", "))});
+    fmt::print("{}driver {}\n", table.render(context.width, context.color), here.driver.version);
+  }
+  fmt::print("\n");
+}
+
+json to_json(const Here& here) {
+  json gpus = json::array();
+  for (const harness::Gpu& gpu : here.driver.gpus) {
+    json one = {{"name", gpu.name}, {"uuid", gpu.uuid}, {"memory_bytes", gpu.memory_bytes}};
+    const auto put = [&](const char* key, const std::optional<double>& value) {
+      if (value) one[key] = *value;
+    };
+    put("sm_hz", gpu.state.sm_hz);
+    put("max_sm_hz", gpu.max_sm_hz);
+    put("memory_hz", gpu.state.memory_hz);
+    put("watts", gpu.state.watts);
+    put("limit_watts", gpu.limit_watts);
+    put("celsius", gpu.state.celsius);
+    if (gpu.state.throttle) one["throttle_reasons"] = harness::throttle_reasons(*gpu.state.throttle);
+    gpus.push_back(std::move(one));
+  }
+  json out = {{"driver", here.driver.version}, {"gpus", std::move(gpus)}, {"reason", here.reason}, {"cuda", nullptr}};
+  if (here.usable) {
+    const harness::gpu::DeviceFacts& facts = *here.usable;
+    out["cuda"] = {{"name", facts.name},
+                   {"uuid", facts.uuid},
+                   {"capability", facts.capability},
+                   {"multiprocessors", facts.multiprocessors},
+                   {"memory_bytes", facts.memory_bytes},
+                   {"l2_bytes", facts.l2_bytes},
+                   {"shared_bytes_a_block", facts.shared_bytes_a_block},
+                   {"runtime_version", facts.runtime_version},
+                   {"driver_version", facts.driver_version}};
+  }
+  return out;
+}
 
 std::string amount(const Device& device, std::string_view key, std::string_view unit) {
   return device.has(key) ? format_si(device.at(key), unit) : "";
@@ -137,9 +218,11 @@ void list_devices(const ListRequest& request, const Context& context) {
     json out = {{"schema_version", list_schema_version}, {"devices", json::array()}, {"clusters", json::array()}};
     for (const Device& device : devices) out["devices"].push_back(to_json(device));
     for (const Cluster& cluster : clusters) out["clusters"].push_back(to_json(cluster));
+    if (request.names.empty()) out["here"] = to_json(look_here());
     fmt::print("{}\n", out.dump(2));
     return;
   }
+  if (request.names.empty()) print_here(look_here(), context);
   if (request.names.empty()) return print_tables(devices, clusters, context);
   for (const Device& device : devices) print_detail(device, context);
   for (const Cluster& cluster : clusters) print_detail(cluster, context);

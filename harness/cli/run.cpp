@@ -40,6 +40,7 @@ struct RunArguments {
   std::uint64_t seed = 0;
   bool has_seed = false;
   bool no_gate = false;
+  bool check_only = false;
   bool roofs = false;
   bool no_roofs = false;
   bool ignore_load = false;
@@ -236,6 +237,8 @@ void run(const RunArguments& given, Context& context) {
         datasets::parse_quantity(given.time_limit, datasets::Dimension::seconds, "--time-limit");
   options.tags = given.tags;
   options.gate = !given.no_gate;
+  options.check_only = given.check_only;
+  if (given.no_gate && given.check_only) throw UserError("run: --check and --no-gate together leave nothing to do");
   options.ignore_load = given.ignore_load;
   if (given.has_seed) options.seed = given.seed;
 
@@ -314,6 +317,7 @@ void add_run(CLI::App& app, Context& context) {
   command->add_option("--time-limit", given->time_limit, "of one job: a hang becomes a failed row (default 300s)")
       ->type_name("DURATION");
   command->add_flag("--no-gate", given->no_gate, "time without checking first (A/A studies of the harness)");
+  command->add_flag("--check", given->check_only, "check every case and its mutants against the oracle; time nothing");
   command->add_flag("--roofs,!--no-roofs", given->roofs, "probe the machine's roofs in the same run")
       ->each([given](const std::string& value) { given->no_roofs = value == "false"; });
   command->add_flag("--ignore-load", given->ignore_load, "run on a busy machine; the run is flagged");

@@ -27,7 +27,9 @@ using results_db::Metric;
 using results_db::Provenance;
 using results_db::Status;
 
-constexpr const char* roofs_technique = "hardware/cpu-roofs";
+bool is_roof(const results_db::CaseRecord& record) {
+  return record.technique == "hardware/cpu-roofs" || record.technique == "hardware/gpu-roofs";
+}
 
 // One case of the run: its launches reduced to the values that views show.
 struct Row {
@@ -43,6 +45,8 @@ struct Row {
     return !launches.empty() && std::all_of(launches.begin(), launches.end(),
                                             [](const LaunchRecord& launch) { return launch.status == Status::ok; });
   }
+  // Of a run that timed nothing (assay run --check).
+  bool checked_only() const { return launches.empty() && gate && gate->status == Status::ok; }
   const LaunchRecord* unfinished() const {
     for (const LaunchRecord& launch : launches)
       if (launch.status != Status::ok) return &launch;
@@ -143,6 +147,7 @@ std::vector<Column> columns_for(const std::vector<const Row*>& group) {
                        for (const char* metric : {"time", "step_time"})
                          if (const auto values = row.values(metric); !values.empty()) return spread_text(values, "s");
                        const LaunchRecord* bad = row.unfinished();
+                       if (bad == nullptr && row.checked_only()) return std::string("checked only");
                        return bad == nullptr ? std::string("not run") : std::string(to_string(bad->status));
                      }});
   if (any("step_time"))
@@ -226,8 +231,17 @@ void print_group(std::string& out, const std::string& family, const std::vector<
       values[name].insert(axis_text(value));
       ++seen[name];
     }
-  bool several_fabrics = false;
-  for (const Row* row : group) several_fabrics |= row->item.record.fabric != group.front()->item.record.fabric;
+  // What a case is beyond its parameters gets a column where it varies.
+  std::vector<std::pair<const char*, std::string results_db::CaseRecord::*>> kinds = {
+      {"backend", &results_db::CaseRecord::backend},
+      {"fabric", &results_db::CaseRecord::fabric},
+      {"timer", &results_db::CaseRecord::timer},
+      {"cache", &results_db::CaseRecord::cache}};
+  std::erase_if(kinds, [&](const auto& kind) {
+    return std::all_of(group.begin(), group.end(), [&](const Row* row) {
+      return row->item.record.*kind.second == group.front()->item.record.*kind.second;
+    });
+  });
   const bool one_provenance = std::all_of(group.begin(), group.end(), [&](const Row* row) {
     return row->provenance() && row->provenance() == group.front()->provenance();
   });
@@ -247,12 +261,12 @@ void print_group(std::string& out, const std::string& family, const std::vector<
   for (const Row* row : group) longest_name = std::max(longest_name, harness::display_width(row->name()));
   harness::Table table;
   table.add_column({.title = "technique", .min_width = std::min(longest_name, 32)});
-  if (several_fabrics) table.add_column({.title = "fabric"});
+  for (const auto& kind : kinds) table.add_column({.title = kind.first});
   for (const std::string& name : varying) table.add_column({.title = short_axis(name), .right = true});
   for (const Column& column : columns) table.add_column({.title = column.title, .right = column.right});
   for (const Row* row : group) {
     std::vector<harness::Cell> cells = {{row->name()}};
-    if (several_fabrics) cells.emplace_back(row->item.record.fabric);
+    for (const auto& kind : kinds) cells.emplace_back(row->item.record.*kind.second);
     for (const std::string& name : varying)
       cells.emplace_back(row->params.has(name) ? axis_text(row->params.values().find(name)->second) : "");
     for (const Column& column : columns) cells.emplace_back(column.text(*row));
@@ -303,8 +317,10 @@ std::string run_as_text(results_db::Store& store, const results_db::RunRecord& r
   std::vector<std::string> families;
   std::map<std::string, std::vector<const Row*>> groups;
   std::size_t roofs = 0;
+  const bool only_roofs =
+      std::all_of(rows.begin(), rows.end(), [](const Row& row) { return is_roof(row.item.record); });
   for (const Row& row : rows) {
-    if (row.item.record.technique == roofs_technique && !options.roofs) {
+    if (is_roof(row.item.record) && !options.roofs && !only_roofs) {
       ++roofs;
       continue;
     }
@@ -318,7 +334,7 @@ std::string run_as_text(results_db::Store& store, const results_db::RunRecord& r
   std::size_t ok = 0;
   std::vector<const Row*> unfinished;
   for (const Row& row : rows) {
-    if (row.ok()) ++ok;
+    if (row.ok() || row.checked_only()) ++ok;
     if (row.unfinished() != nullptr) unfinished.push_back(&row);
   }
   std::map<std::string, std::size_t> reasons;

@@ -62,6 +62,32 @@ TEST(Capabilities, AMissingGpuIsNoDevice) {
   EXPECT_EQ(part("NVIDIA GPU", facts, {}).found, "no device: driver 550.54.15 lists none");
   facts.gpus = {{"NVIDIA H200", "GPU-1", 0}, {"NVIDIA H200", "GPU-2", 0}};
   EXPECT_EQ(part("NVIDIA GPU", facts, {}).found, "2 x NVIDIA H200, driver 550.54.15");
+  EXPECT_EQ(part("NVIDIA GPU", facts, {}).readiness, Readiness::ready);
+}
+
+TEST(Capabilities, AGpuSaysItsClocksItsPowerAndWhatHoldsItDown) {
+  SystemFacts facts;
+  facts.nvidia_driver = "580.65.06";
+  facts.gpus = {{"NVIDIA H200", "GPU-1", 0}};
+  facts.gpus[0].max_sm_hz = 1980e6;
+  facts.gpus[0].limit_watts = 700;
+  facts.gpus[0].state.sm_hz = 1410e6;
+  facts.gpus[0].state.watts = 699.6;
+  facts.gpus[0].state.throttle = 0x4;
+  EXPECT_EQ(part("NVIDIA GPU", facts, {}).found,
+            "1 x NVIDIA H200, driver 580.65.06, 1410 of 1980 MHz, 700 of 700 W, held down by power cap");
+}
+
+TEST(Capabilities, AGpuThatCudaCannotUseIsLimited) {
+  SystemFacts facts;
+  facts.nvidia_driver = "535.1";
+  facts.gpus = {{"NVIDIA H200", "GPU-1", 0}};
+  KernelAnswers answers;
+  answers.no_device = "no device: the driver knows CUDA 12.2, this build needs 13.0";
+  const Capability gpu = part("NVIDIA GPU", facts, answers);
+  EXPECT_EQ(gpu.readiness, Readiness::limited);
+  EXPECT_NE(gpu.found.find("this build needs 13.0"), std::string::npos) << gpu.found;
+  EXPECT_FALSE(gpu.mend.empty());
 }
 
 TEST(Capabilities, CuptiForAdministratorsOnlyIsLimited) {

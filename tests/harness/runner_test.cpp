@@ -240,6 +240,51 @@ TEST_F(RunnerTest, GoesOnAfterEveryKindOfFailureAndSaysWhy) {
   }
 }
 
+TEST_F(RunnerTest, CasesForAGpuThatIsNotHereAreSkippedRowsWithoutAGate) {
+  auto store = results_db::Store::open(database(), results_db::Open::create);
+  const RunSummary summary = run_suite(store, suite_of_technique(*find_technique("fixture/on-gpu")), options());
+  EXPECT_EQ(summary.skipped, 2U);
+  EXPECT_EQ(summary.failed, 0U);
+  for (const auto& item : store.cases_of(summary.run_id)) {
+    const auto launches = store.launches(summary.run_id, item.id);
+    ASSERT_EQ(launches.size(), 1U);
+    EXPECT_EQ(launches[0].status, Status::skipped);
+    EXPECT_TRUE(launches[0].reason == "there is a GPU" || launches[0].reason.starts_with("no device: "))
+        << launches[0].reason;
+    EXPECT_FALSE(store.gate(summary.run_id, item.id).has_value());
+  }
+}
+
+TEST_F(RunnerTest, ADeviceFaultIsOneFailedRowAndTheNextCaseRuns) {
+  auto store = results_db::Store::open(database(), results_db::Open::create);
+  const RunSummary summary = run_suite(store, suite_of("device-fault,none"), options());
+  EXPECT_EQ(summary.failed, 1U);
+  EXPECT_EQ(summary.ok, 1U);
+}
+
+TEST(Worker, IsReplacedAfterADeviceFault) {
+  WorkerProcess worker(ASSAY_FIXTURE_WORKER);
+  const auto never = [] { return false; };
+  const auto reply = worker.run(doubling(JobKind::time, "device-fault"), {}, {}, never);
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->reason, "cudaErrorIllegalAddress: an illegal memory access was encountered (in the region)");
+  EXPECT_FALSE(worker.alive()) << "nothing works in a process after a fault of its device";
+}
+
+TEST_F(RunnerTest, CheckOnlyGatesEveryCaseAndTimesNone) {
+  auto store = results_db::Store::open(database(), results_db::Open::create);
+  RunOptions checking = options();
+  checking.check_only = true;
+  const RunSummary summary = run_suite(store, suite_of("none,wrong", 3), checking);
+  EXPECT_EQ(summary.ok, 1U);
+  EXPECT_EQ(summary.failed, 1U);
+  for (const auto& item : store.cases_of(summary.run_id)) {
+    const bool good = item.record.key.find("fault=none") != std::string::npos;
+    ASSERT_TRUE(store.gate(summary.run_id, item.id).has_value());
+    EXPECT_EQ(store.launches(summary.run_id, item.id).empty(), good) << "only a failure leaves a row";
+  }
+}
+
 TEST_F(RunnerTest, RefusesAWrongParameterBeforeAnythingIsRecorded) {
   auto store = results_db::Store::open(database(), results_db::Open::create);
   EXPECT_THROW(run_suite(store, suite_of("none,bad-parameter"), options()), UserError);

@@ -1,0 +1,141 @@
+// One job of a cuda case, from the technique's side, on the fake device.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "harness/case_state.h"
+#include "harness/gpu/device_buffer.h"
+#include "harness/gpu/device_sampler.h"
+#include "harness/registry.h"
+#include "harness/state.h"
+#include "tests/harness/gpu/fixture/fake_device.h"
+
+namespace assay::harness {
+namespace {
+
+using gpu::DeviceBuffer;
+using gpu::FakeDevice;
+
+std::string planted;  // what goes wrong in the region
+
+// y = 2 x as a kernel of 30 us.
+void doubling(State& state) {
+  constexpr std::size_t n = 64;
+  struct Held {
+    DeviceBuffer<float> x, y;
+  };
+  state.declare({.flops = n, .bytes = 8 * n});
+  auto& device = dynamic_cast<FakeDevice&>(state.device());
+  const auto held = std::make_shared<Held>(Held{{device, n}, {device, n}});
+  state.inputs([=](std::uint64_t seed) {
+    std::vector<float> x(n);
+    for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<float>(1 + (seed + i) % 97);
+    held->x.upload(x);
+  });
+  state.device_output("y", held->y.data(), held->y.bytes());
+  state.oracle([=] {
+    const auto x = held->x.download();
+    const auto y = held->y.download();
+    Check check{.error = 0, .coverage = 1, .detail = "y"};
+    for (std::size_t i = 0; i < n; ++i)
+      if (!(y[i] == 2 * x[i])) check.error = 2;
+    return check;
+  });
+  const auto launch = [=, &device](std::size_t count) {
+    if (!planted.empty()) device.fault = planted;
+    device.enqueue("kernel", 30e-6, [=] {
+      for (std::size_t i = 0; i < count; ++i) held->y.data()[i] = 2 * held->x.data()[i];
+    });
+  };
+  state.mutant("last-element-skipped", [=] { launch(n - 1); });
+  state.measure([=] { launch(n); });
+}
+
+const Registration registration({.id = "fixture/on-device",
+                                 .title = "Doubling",
+                                 .paper = "baseline",
+                                 .summary = "y = 2 x",
+                                 .implementations = {{.backend = "cuda", .run = doubling, .source_file = __FILE__}}});
+
+Job job_of(JobKind kind, const std::string& timer = "event") {
+  Job job;
+  job.kind = kind;
+  job.technique = "fixture/on-device";
+  job.backend = "cuda";
+  job.timer = timer;
+  job.cache = "hot";
+  job.seed = 3;
+  job.plan.budget_seconds = 0.01;
+  return job;
+}
+
+Reply run_on_fake(const Job& job, FakeDevice** seen = nullptr) {
+  return run_job(job, {}, nullptr, [&] {
+    auto device = std::make_unique<FakeDevice>();
+    if (seen != nullptr) *seen = device.get();
+    return device;
+  });
+}
+
+TEST(CudaGate, PoisonsDeviceOutputsAndRejectsTheMutants) {
+  planted = "";
+  const Reply reply = run_on_fake(job_of(JobKind::gate));
+  EXPECT_EQ(reply.status, results_db::Status::ok) << reply.reason;
+  EXPECT_EQ(reply.gate.mutants_total, 3) << "null, stale, last-element-skipped";
+  EXPECT_EQ(reply.gate.mutants_caught, 3) << "without poison the skipped element keeps its old value";
+}
+
+TEST(CudaTiming, TakesTheDevicesTimeAndBatchesUpToAHundredMicroseconds) {
+  planted = "";
+  const Reply reply = run_on_fake(job_of(JobKind::time));
+  ASSERT_EQ(reply.status, results_db::Status::ok) << reply.reason;
+  for (std::size_t i = 0; i < reply.launch.samples.size(); ++i) EXPECT_NEAR(reply.launch.samples[i], 30e-6, 1e-9);
+  EXPECT_GE(static_cast<double>(reply.launch.batch) * 30e-6, gpu::min_device_sample_seconds);
+  const auto environment = nlohmann::json::parse(reply.launch.environment_json);
+  EXPECT_EQ(environment.at("gpu").at("name"), "Fake GPU");
+  EXPECT_EQ(environment.at("gpu").at("monitored"), false) << "no management library knows the fake";
+}
+
+TEST(CudaTiming, TheCuptiTimerIsSkippedWithAReasonNotReplaced) {
+  const Reply reply = run_on_fake(job_of(JobKind::time, "cupti"));
+  EXPECT_EQ(reply.status, results_db::Status::skipped);
+  EXPECT_NE(reply.reason.find("cupti is not built"), std::string::npos) << reply.reason;
+}
+
+TEST(CudaFault, IsOneFailedRowWithItsNameAndEndsTheProcess) {
+  planted = "cudaErrorIllegalAddress";
+  const Reply reply = run_on_fake(job_of(JobKind::time));
+  planted = "";
+  EXPECT_EQ(reply.status, results_db::Status::failed);
+  EXPECT_EQ(reply.reason.rfind("cudaErrorIllegalAddress: ", 0), 0U) << reply.reason;
+  EXPECT_TRUE(reply.retire);
+  EXPECT_TRUE(reply_from_json(to_json_line(reply)).retire) << "the runner has to hear of it";
+}
+
+TEST(CudaCase, WithoutADeviceIsSkippedWithTheReasonWhateverIsAsked) {
+  for (const JobKind kind : {JobKind::describe, JobKind::gate, JobKind::time}) {
+    const Reply reply = run_job(job_of(kind), {}, nullptr, []() -> std::unique_ptr<gpu::Device> {
+      throw gpu::NoDevice("no NVIDIA driver is loaded");
+    });
+    EXPECT_EQ(reply.status, results_db::Status::skipped);
+    EXPECT_EQ(reply.reason, "no device: no NVIDIA driver is loaded");
+    EXPECT_EQ(reply.work.flops, 64) << "declared before the device was asked for";
+  }
+}
+
+TEST(DeviceBuffer, GivesItsMemoryBackOnceAlsoWhenMoved) {
+  FakeDevice device;
+  {
+    DeviceBuffer<int> first(device, 10);
+    DeviceBuffer<int> second = std::move(first);
+    EXPECT_EQ(second.bytes(), 40U);
+    EXPECT_EQ(device.allocated, 1);
+    second = DeviceBuffer<int>(device, 3);
+    EXPECT_THROW(second.upload(std::vector<int>(4)), std::invalid_argument);
+  }
+  EXPECT_EQ(device.allocated, 0);
+}
+
+}  // namespace
+}  // namespace assay::harness
