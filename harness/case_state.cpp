@@ -15,6 +15,7 @@
 #include "harness/clock.h"
 #include "harness/gpu/device_log.h"
 #include "harness/gpu/device_sampler.h"
+#include "harness/profile/nvtx.h"
 #include "harness/registry.h"
 #include "harness/stats/median.h"
 #include "harness/timing.h"
@@ -138,6 +139,7 @@ class CaseState final : public State {
   }
 
   Check perform(const Step& step) {
+    const profile::NvtxRange range(phase_name(step));
     switch (step.what) {
       case Step::What::draw:
         if (draw_) draw_(step.number);
@@ -165,6 +167,11 @@ class CaseState final : public State {
         break;
     }
     return {};
+  }
+
+  std::string phase_name(const Step& step) const {
+    if (step.what == Step::What::mutant) return "mutant " + mutants_.at(step.number).first;
+    return step_names[static_cast<int>(step.what)];
   }
 
   void follow() {
@@ -253,6 +260,7 @@ class CaseState final : public State {
     plan.min_sample_seconds = std::max(plan.min_sample_seconds, gpu::min_device_sample_seconds);
     TimingResult timed = time_samples({.take =
                                            [&](std::int64_t iterations) {
+                                             const profile::NvtxRange range("sample");
                                              const double seconds = sampler.take(iterations);
                                              log.after_sample();
                                              return seconds;
@@ -339,6 +347,12 @@ class CaseState final : public State {
   bool measured_ = false;
 };
 
+// As profilers show it: "attention/flash-attention-2 cuda causal=1 head_dim=128 ...".
+std::string case_name(const Job& job) {
+  return fmt::format("{} {}{}{} {}", job.technique, job.backend, job.fabric.empty() ? "" : "/", job.fabric,
+                     job.params.to_line());
+}
+
 const Implementation& find_implementation(const Technique& technique, const Job& job) {
   for (const Implementation& held : technique.implementations) {
     const bool fabric_fits =
@@ -359,6 +373,7 @@ Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& pr
   launch.pid = getpid();
   launch.started_ns = unix_ns();
   const double began = now_seconds();
+  const profile::NvtxRange range(case_name(job));
   CaseState state(job, reply, progress, ensemble, open_device);
   const auto end_as = [&](Status status, std::string reason) {
     reply.status = status;

@@ -1,6 +1,9 @@
 // One job of a cuda case, from the technique's side, on the fake device.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -96,6 +99,31 @@ TEST(CudaTiming, TakesTheDevicesTimeAndBatchesUpToAHundredMicroseconds) {
   EXPECT_EQ(environment.at("gpu").at("name"), "Fake GPU");
   EXPECT_EQ(environment.at("gpu").at("monitored"), false) << "no management library knows the fake";
 }
+
+#if ASSAY_HAVE_CUDA
+// The header asks the environment for a listener at the first range of the process, whichever test that is in.
+std::string listener() {
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "libfixture_nvtx.so").string();
+}
+const bool listening = setenv("NVTX_INJECTION64_PATH", listener().c_str(), 1) == 0;
+
+TEST(Nvtx, NamesRangesByCaseAndPhase) {
+  ASSERT_TRUE(listening);
+  void* library = dlopen(listener().c_str(), RTLD_NOW);
+  ASSERT_NE(library, nullptr) << dlerror();
+  const auto heard = reinterpret_cast<const char* (*)()>(dlsym(library, "assay_fixture_heard"));
+  const auto forget = reinterpret_cast<void (*)()>(dlsym(library, "assay_fixture_forget"));
+  planted = "";
+  forget();
+  run_on_fake(job_of(JobKind::gate));
+  EXPECT_STREQ(heard(),
+               "[fixture/on-device cuda [draw][run][compare][poison][compare][run][draw][compare]"
+               "[mutant last-element-skipped][compare][run][compare]]");
+  forget();
+  run_on_fake(job_of(JobKind::time));
+  EXPECT_EQ(std::string(heard()).rfind("[fixture/on-device cuda [draw][sample]", 0), 0U) << heard();
+}
+#endif
 
 TEST(CudaTiming, TheCuptiTimerIsSkippedWithAReasonNotReplaced) {
   const Reply reply = run_on_fake(job_of(JobKind::time, "cupti"));
