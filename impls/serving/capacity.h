@@ -1,6 +1,7 @@
 #pragma once
 // The highest request rate a serving system sustains inside its objectives.
 #include <functional>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,7 +10,15 @@
 
 namespace assay::serving {
 
-using Fits = std::function<bool(const Summary&)>;
+struct Fits {
+  // Limits that a rate can be held against while it runs.
+  struct Limits {
+    double tbt = 0, delay = 0;  // s: P99 of TBT, median scheduling delay
+  };
+  std::function<bool(const Summary&)> summary;
+  std::optional<Limits> limits = {};
+  bool operator()(const Summary& of) const { return summary(of); }
+};
 
 // Goodput: joint attainment of the search's objectives of at least `share`.
 Fits joint_attainment(double share);
@@ -20,6 +29,9 @@ struct SearchOptions {
   double start = 0.5;        // requests/s
   double tolerance = 0.025;  // relative width of the final bracket
   double least = 1e-3;       // below this the objectives count as infeasible at any load
+  // Where the rate is thought to be, 0: nowhere. It decides only how many rates are tried, as long as a lower rate
+  // holds wherever a higher one does.
+  double near = 0;
   Objectives objectives;
 };
 
@@ -28,7 +40,8 @@ struct RateSearch {
   std::vector<std::pair<double, bool>> tried;
 };
 
-// Brackets by doubling or halving, then bisects. All rates see the same requests, arrivals scaled (common random
+// Brackets by doubling or halving, then bisects: the result is one of the rates that this meets. A rate below one that
+// held is not tried. All rates see the same requests, arrivals scaled (common random
 // numbers). `time` keeps what it computes from one rate to the next.
 RateSearch highest_rate(const datasets::RequestTrace& trace, IterationTime& time, const EngineOptions& engine,
                         const Fits& fits, const SearchOptions& search);

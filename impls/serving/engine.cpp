@@ -1,5 +1,7 @@
 #include "impls/serving/engine.h"
 
+#include "impls/serving/pipeline.h"
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -58,6 +60,7 @@ std::int64_t Engine::left_to_prefill(std::int32_t id) const {
 }
 
 void Engine::reject_front() {
+  if (options_.watch != nullptr) options_.watch->rejected = true;
   run_.outcomes[static_cast<std::size_t>(waiting_.front())].rejected = true;
   waiting_.pop_front();
 }
@@ -73,7 +76,11 @@ std::int32_t Engine::admit_front() {
   pool_.allocate(static_cast<std::size_t>(id), paged() ? sequence.target : options_.reserved_tokens);
   prefilling_.insert(id);
   Outcome& outcome = run_.outcomes[static_cast<std::size_t>(id)];
-  if (outcome.scheduled < 0) outcome.scheduled = now_;
+  if (outcome.scheduled < 0) {
+    outcome.scheduled = now_;
+    if (options_.watch != nullptr && substrate::to_seconds(now_ - outcome.arrival) > options_.watch->delay)
+      ++options_.watch->late_starts;
+  }
   return id;
 }
 
@@ -168,7 +175,7 @@ bool Engine::take_decode_slots() {
 
 // -- an iteration
 
-Picoseconds Engine::duration(const Plan& plan) {
+Passage Engine::passage(const Plan& plan) {
   const std::int64_t decodes = plan.decode ? decoding() : 0;
   std::int64_t tokens = decodes, rows = decodes;
   Picoseconds device = decodes > 0 ? time_.decode(decodes, contexts_ + decodes) : 0;
@@ -178,8 +185,8 @@ Picoseconds Engine::duration(const Plan& plan) {
     tokens += slice.tokens;
     rows += sequence.prefilled + slice.tokens == sequence.target ? 1 : 0;
   }
-  device += time_.linear(tokens) + time_.head(rows);
-  return time_.with_host(device, decodes + static_cast<std::int64_t>(slices_.size()));
+  return time_.passage(device + time_.linear(tokens), time_.head(rows), time_.hop(tokens),
+                       decodes + static_cast<std::int64_t>(slices_.size()));
 }
 
 void Engine::note_blocks(Picoseconds duration) {
@@ -191,7 +198,12 @@ void Engine::gap_of(std::int32_t id) {
   Outcome& outcome = run_.outcomes[static_cast<std::size_t>(id)];
   const Picoseconds gap = now_ - outcome.last_token;
   outcome.longest_gap = std::max(outcome.longest_gap, gap);
-  run_.gaps.push_back({gap, 1});
+  note_gap(gap, 1);
+}
+
+void Engine::note_gap(Picoseconds gap, std::int64_t count) {
+  run_.gaps.push_back({gap, count});
+  if (options_.watch != nullptr && substrate::to_seconds(gap) > options_.watch->gap) options_.watch->late_gaps += count;
 }
 
 Picoseconds Engine::longest_common_gap(std::int64_t from) const {
@@ -212,7 +224,7 @@ void Engine::decode_step() {
   fresh_.clear();
   if (decodes > joined) {
     const Picoseconds gap = now_ - last_decode_;
-    run_.gaps.push_back({gap, decodes - joined});
+    note_gap(gap, decodes - joined);
     while (!maxima_.empty() && maxima_.back().second <= gap) maxima_.pop_back();
     maxima_.emplace_back(epoch_, gap);
   }
@@ -294,12 +306,20 @@ void Engine::fused_run() {
     decode_step();
     const std::int64_t before = decoding();
     end_finished();
-    if (decoding() != before) return;
+    if (decoding() != before || given_up()) return;
   }
 }
 
+// Nothing to do: all that waited was rejected.
+Plan Engine::compose() {
+  const Plan plan = options_.schedule(*this);
+  if (!plan.decode && !plan.prefill && !waiting_.empty())
+    throw std::logic_error("the scheduler has requests and composes no iteration");
+  return plan;
+}
+
 EngineRun Engine::run() {
-  for (;;) {
+  while (!given_up()) {
     ingest();
     if (waiting_.empty() && decoding_.empty() && prefilling_.empty()) {
       if (arrived_ == sequences_.size()) break;
@@ -307,16 +327,30 @@ EngineRun Engine::run() {
       continue;
     }
     const std::int64_t decoded = decoding();
-    const Plan plan = options_.schedule(*this);
-    if (!plan.decode && !plan.prefill) {
-      if (waiting_.empty()) continue;  // all that waited was rejected
-      throw std::logic_error("the scheduler has requests and composes no iteration");
-    }
-    apply(plan, duration(plan));
+    const Plan plan = compose();
+    if (!plan.decode && !plan.prefill) continue;
+    apply(plan, passage(plan).first);
     // An end or a preemption gave blocks back: the scheduler may admit again.
     const bool steady = plan.steady && prefilling_.empty() && decoding() == decoded;
     if (options_.fuse && steady) fused_run();
   }
+  return finish();
+}
+
+std::optional<Picoseconds> Engine::ready() const {
+  if (!waiting_.empty() || !decoding_.empty() || !prefilling_.empty()) return now_;
+  if (arrived_ == sequences_.size()) return std::nullopt;
+  return std::max(now_, run_.outcomes[arrived_].arrival);
+}
+
+void Engine::step(Picoseconds start, Stages& stages) {
+  now_ = start;
+  ingest();
+  const Plan plan = compose();
+  if (plan.decode || plan.prefill) apply(plan, stages.pass(start, passage(plan)) - start);
+}
+
+EngineRun Engine::finish() {
   run_.end = now_;
   run_.left_blocks = pool_.used_blocks();
   if (const auto broken = pool_.broken_invariant()) throw std::logic_error("key-value pool: " + *broken);

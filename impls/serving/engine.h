@@ -10,6 +10,7 @@
 // and gives the same bits (a test holds it to that).
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <queue>
 #include <set>
 #include <utility>
@@ -22,6 +23,7 @@
 namespace assay::serving {
 
 class Engine;
+class Stages;
 
 // Ways for an engine to be wrong, for gates that must notice.
 enum class Fault { none, leaks_blocks, admits_newest_first };
@@ -35,6 +37,15 @@ struct Plan {
   bool steady = false;
 };
 
+// Counts what is later than its limit while requests run, so that a run that can no longer hold it ends early.
+struct Watch {
+  double gap = 0, delay = 0;                              // limits, s
+  std::int64_t most_late_gaps = 0, most_late_starts = 0;  // that may be
+  std::int64_t late_gaps = 0, late_starts = 0;
+  bool rejected = false;
+  bool broken() const { return rejected || late_gaps > most_late_gaps || late_starts > most_late_starts; }
+};
+
 struct EngineOptions {
   // Composes the next iteration through the engine's operations; see the techniques' files.
   Plan (*schedule)(Engine&) = nullptr;
@@ -45,6 +56,7 @@ struct EngineOptions {
   int max_sequences = 256;
   std::int64_t reserved_tokens = 0;  // contiguous systems: every request holds this many from admission; 0: paged
   bool fuse = true;
+  Watch* watch = nullptr;  // of one run; a run it ends is not whole
   Fault fault = Fault::none;
 };
 
@@ -83,6 +95,13 @@ class Engine {
   Engine(const datasets::RequestTrace& trace, IterationTime& time, const EngineOptions& options);
 
   EngineRun run();
+
+  // -- for engines that share the stages of a pipeline, instead of run()
+  // When it could compose its next iteration; nothing when all are served.
+  std::optional<Picoseconds> ready() const;
+  // Composes one at `start` and sends it through the stages.
+  void step(Picoseconds start, Stages& stages);
+  EngineRun finish();
 
   static KvPool pool_of(const EngineOptions& options, std::size_t sequences);
 
@@ -143,7 +162,8 @@ class Engine {
   void leave(std::int32_t id);
   void preempt(std::int32_t id);
   void give_back(std::int32_t id);
-  Picoseconds duration(const Plan& plan);
+  Passage passage(const Plan& plan);
+  Plan compose();
   void apply(const Plan& plan, Picoseconds duration);
   void decode_step();
   void end_finished();
@@ -151,6 +171,8 @@ class Engine {
   void fused_run();
   void note_blocks(Picoseconds duration);
   void gap_of(std::int32_t id);
+  void note_gap(Picoseconds gap, std::int64_t count);
+  bool given_up() const { return options_.watch != nullptr && options_.watch->broken(); }
   Picoseconds longest_common_gap(std::int64_t from) const;
 
   IterationTime& time_;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "datasets/user_error.h"
+#include "impls/substrate/models/collective_time.h"
 #include "impls/substrate/models/operator_time.h"
 
 namespace assay::serving {
@@ -64,7 +65,10 @@ IterationTime::IterationTime(Deployment deployment) : deployment_(std::move(depl
       throw UserError(fmt::format("tensor: found {}, expected a divisor of {} of {} ({})", ways, key, model.id, whole));
     return whole / ways;
   };
-  layers_ = number(model, "layers");
+  layers_ = number(model, "layers") / deployment_.pipeline;
+  if (layers_ * deployment_.pipeline != number(model, "layers"))
+    throw UserError(fmt::format("pipeline: found {}, expected a divisor of layers of {} ({})", deployment_.pipeline,
+                                model.id, number(model, "layers")));
   hidden_ = number(model, "hidden");
   width_ = number(model, "head_dim");
   vocab_ = number(model, "vocab");
@@ -75,12 +79,13 @@ IterationTime::IterationTime(Deployment deployment) : deployment_(std::move(depl
   const datasets::Device& device = deployment_.device;
   // One operation a byte for one query head a key head: memory bounds it until the heads that share keys fill the
   // matrix unit's rows.
-  const double bytes = kv_bytes_per_token(model, deployment_.tensor, deployment_.dtype);
+  const double bytes = kv_bytes_per_token(model, deployment_.tensor, deployment_.pipeline, deployment_.dtype);
   const double rows = std::ceil(static_cast<double>(heads_) / static_cast<double>(kv_heads_) / 16) * 16;
   const double flops = 4 * rows * static_cast<double>(kv_heads_ * width_ * layers_);
   const double rate = substrate::peak(device, deployment_.dtype) * device.get("eff_gemm", 1);
   key_seconds_ = std::max(bytes / decode_bandwidth(device), flops / rate);
   decode_fixed_ = static_cast<double>(layers_) * decode_call_seconds(device);
+  attention_ = substrate::attention_rates(device, deployment_.dtype);
   inside_ = device.has("eff_decode_attention") && width_ == 128 && substrate::bytes_per_element(deployment_.dtype) == 2;
 }
 
@@ -90,12 +95,36 @@ double IterationTime::seconds(const OpWork& work) const {
   return time.seconds;
 }
 
-// Ring: p - 1 steps of reduce-scatter and as many of all-gather.
 double IterationTime::all_reduce(double bytes) const {
-  const double ranks = deployment_.tensor;
-  if (ranks <= 1) return 0;
-  const datasets::Link& link = deployment_.cluster.intra;
-  return 2 * (ranks - 1) * (link.latency + bytes / ranks / link.bandwidth);
+  if (deployment_.tensor <= 1) return 0;
+  const substrate::CollectiveTime time = substrate::collective_time(
+      deployment_.cluster,
+      {.kind = substrate::CollectiveKind::all_reduce, .ranks = deployment_.tensor, .bytes = bytes});
+  inside_ = inside_ && time.inside_domain;
+  return time.seconds;
+}
+
+// Activations from stage to stage: over the NICs of a node, each device of the group sending its share, where the
+// stages do not lie in one; else over the link of a device.
+Picoseconds IterationTime::hop(std::int64_t tokens) {
+  const auto at = static_cast<std::size_t>(tokens);
+  if (at >= hop_.size()) hop_.resize(at + 1, -1);
+  if (hop_[at] < 0) hop_[at] = hop_now(tokens);
+  return hop_[at];
+}
+
+Picoseconds IterationTime::hop_now(std::int64_t tokens) const {
+  if (deployment_.pipeline <= 1 || tokens == 0) return 0;
+  const datasets::Cluster& cluster = deployment_.cluster;
+  const bool one_node = deployment_.tensor * deployment_.pipeline <= cluster.devices_per_node;
+  const double bytes = static_cast<double>(tokens * hidden_) * substrate::bytes_per_element(deployment_.dtype);
+  const substrate::CollectiveTime time = substrate::collective_time(
+      cluster, {.kind = substrate::CollectiveKind::send_recv,
+                .ranks = 2,
+                .devices_per_node = one_node ? 2 : 1,
+                .bytes = one_node ? bytes : bytes / std::min(deployment_.tensor, cluster.nics_per_node)});
+  inside_ = inside_ && time.inside_domain;
+  return to_picoseconds(time.seconds);
 }
 
 Picoseconds IterationTime::linear_now(std::int64_t tokens) const {
@@ -137,8 +166,9 @@ Picoseconds IterationTime::prefill_now(const PrefillSlice& slice) const {
                                         .keys = slice.keys,
                                         .head_dim = width_,
                                         .causal = true};
-  const double layer =
-      seconds(substrate::attention_work(shape, substrate::AttentionSchedule::flash2, deployment_.dtype));
+  // Heads of 128 in 16 bit, which the constructor asks for, are inside.
+  const OpWork work = substrate::attention_work(shape, substrate::AttentionSchedule::flash2, deployment_.dtype);
+  const double layer = substrate::flash2_forward_time(attention_, work).seconds;
   return to_picoseconds(static_cast<double>(layers_) * layer);
 }
 
@@ -181,8 +211,13 @@ Picoseconds IterationTime::with_host(Picoseconds device, std::int64_t sequences)
   return device;
 }
 
-Picoseconds IterationTime::uncached(std::span<const PrefillSlice> prefills, std::span<const std::int64_t> decode_keys,
-                                    std::int64_t head_rows) const {
+Passage IterationTime::passage(Picoseconds layers, Picoseconds head, Picoseconds hop, std::int64_t sequences) const {
+  if (deployment_.pipeline == 1) return {.first = with_host(layers + head, sequences)};
+  return {.first = with_host(layers, sequences), .stage = layers, .last = layers + head, .hop = hop};
+}
+
+Passage IterationTime::uncached_passage(std::span<const PrefillSlice> prefills,
+                                        std::span<const std::int64_t> decode_keys, std::int64_t head_rows) const {
   std::int64_t tokens = static_cast<std::int64_t>(decode_keys.size()), keys = 0;
   Picoseconds attention = 0;
   for (const PrefillSlice& slice : prefills) {
@@ -191,35 +226,43 @@ Picoseconds IterationTime::uncached(std::span<const PrefillSlice> prefills, std:
   }
   for (const std::int64_t read : decode_keys) keys += read;
   attention += decode(static_cast<std::int64_t>(decode_keys.size()), keys);
-  return with_host(linear_now(tokens) + head_now(head_rows) + attention,
-                   static_cast<std::int64_t>(prefills.size() + decode_keys.size()));
+  return passage(linear_now(tokens) + attention, head_now(head_rows), hop_now(tokens),
+                 static_cast<std::int64_t>(prefills.size() + decode_keys.size()));
 }
 
-double kv_bytes_per_token(const datasets::Model& model, int tensor, substrate::OpDtype dtype) {
+Picoseconds IterationTime::uncached(std::span<const PrefillSlice> prefills, std::span<const std::int64_t> decode_keys,
+                                    std::int64_t head_rows) const {
+  const Passage on_the_way = uncached_passage(prefills, decode_keys, head_rows);
+  return on_the_way.first + std::max(deployment_.pipeline - 2, 0) * on_the_way.stage + on_the_way.last +
+         (deployment_.pipeline - 1) * on_the_way.hop;
+}
+
+double kv_bytes_per_token(const datasets::Model& model, int tensor, int pipeline, substrate::OpDtype dtype) {
   const double kv_heads = std::max(1.0, model.at("kv_heads") / tensor);
-  return 2 * model.at("layers") * kv_heads * model.at("head_dim") * substrate::bytes_per_element(dtype);
+  return 2 * model.at("layers") / pipeline * kv_heads * model.at("head_dim") * substrate::bytes_per_element(dtype);
 }
 
 std::int64_t kv_blocks(const Deployment& deployment, double memory_share, int block_tokens, std::int64_t batch_tokens,
                        std::int64_t head_rows) {
   const datasets::Model& model = deployment.model;
   const double element = substrate::bytes_per_element(deployment.dtype), ways = deployment.tensor;
-  const double weights = model.at("parameters") * element / ways;
+  const double weights = model.at("parameters") * element / ways / deployment.pipeline;
   // Largest set of activations alive at once: the residual stream, the normalised input and the gated inner layer of
   // every token of the batch; logits in fp32 of the rows that are sampled.
   const double inner = (is_gated(model) ? 3 : 2) * model.at("ffn") / ways;
   const double activations = static_cast<double>(batch_tokens) * (2 * model.at("hidden") + inner) * element +
                              static_cast<double>(head_rows) * model.at("vocab") * 4;
   const double room = deployment.device.at("memory_bytes") * memory_share - weights - activations;
-  const double block = block_tokens * kv_bytes_per_token(model, deployment.tensor, deployment.dtype);
+  const double block =
+      block_tokens * kv_bytes_per_token(model, deployment.tensor, deployment.pipeline, deployment.dtype);
   const double blocks = std::floor(room / block);
   if (blocks < 1)
     throw UserError(
         fmt::format("{} on {} of {}: weights of {:.1f} GB and activations of {:.1f} GB leave no room for keys and "
                     "values in {:.0f}% "
                     "of {:.0f} GB, expected a larger tensor or a smaller token budget",
-                    model.id, deployment.tensor, deployment.device.id, weights / 1e9, activations / 1e9,
-                    100 * memory_share, deployment.device.at("memory_bytes") / 1e9));
+                    model.id, deployment.tensor * deployment.pipeline, deployment.device.id, weights / 1e9,
+                    activations / 1e9, 100 * memory_share, deployment.device.at("memory_bytes") / 1e9));
   return static_cast<std::int64_t>(blocks);
 }
 

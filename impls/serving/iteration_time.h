@@ -4,7 +4,8 @@
 // read, all-reduces of tensor parallelism, the output head, and the host. Operators come from the device models.
 //
 // Times are whole picoseconds and additive: an iteration is linear(T) + head(rows) + sum of prefill(t, keys) +
-// decode(n, keys) + host. An engine that keeps running sums gets the same bits as one that adds up every sequence.
+// decode(n, keys) + host. With a pipeline these are of the layers of one stage, all alike; the head is on the last. An
+// engine that keeps running sums gets the same bits as one that adds up every sequence.
 #include <cstdint>
 #include <span>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "datasets/machine.h"
 #include "impls/substrate/fabric/virtual_time.h"
+#include "impls/substrate/models/attention_time.h"
 #include "impls/substrate/models/operator_work.h"
 
 namespace assay::serving {
@@ -30,8 +32,9 @@ HostCost host_cost(const std::string& name);  // UserError for an unknown name
 struct Deployment {
   datasets::Model model;
   datasets::Device device;
-  datasets::Cluster cluster;  // its intra link carries the all-reduces
-  int tensor = 1;
+  datasets::Cluster cluster;  // of more than one device
+  int tensor = 1;             // devices that share every layer, next to each other
+  int pipeline = 1;           // stages of as many layers each
   substrate::OpDtype dtype = substrate::OpDtype::fp16;
   HostCost host = HostCost::sync;
 };
@@ -39,6 +42,12 @@ struct Deployment {
 // A prompt's slice of an iteration: `tokens` new ones whose last sees `keys` tokens.
 struct PrefillSlice {
   std::int64_t tokens = 0, keys = 0;
+};
+
+// What an iteration takes on its way through the stages: `first` on the first, with the host's work before it, `stage`
+// on those between, `last` on the last, and `hop` from one to the next. With one stage there is only `first`.
+struct Passage {
+  Picoseconds first = 0, stage = 0, last = 0, hop = 0;
 };
 
 class IterationTime {
@@ -55,10 +64,17 @@ class IterationTime {
   Picoseconds decode(std::int64_t sequences, std::int64_t keys) const;
   // The device's time with the host's.
   Picoseconds with_host(Picoseconds device, std::int64_t sequences) const;
+  // Activations of so many tokens from one stage to the next.
+  Picoseconds hop(std::int64_t tokens);
+  // An iteration of `sequences` sequences whose layers take `layers` on a stage.
+  Passage passage(Picoseconds layers, Picoseconds head, Picoseconds hop, std::int64_t sequences) const;
 
   // The same from the operators, nothing kept: for an oracle, slow. Decodes by the tokens each reads.
   Picoseconds uncached(std::span<const PrefillSlice> prefills, std::span<const std::int64_t> decode_keys,
                        std::int64_t head_rows) const;
+
+  Passage uncached_passage(std::span<const PrefillSlice> prefills, std::span<const std::int64_t> decode_keys,
+                           std::int64_t head_rows) const;
 
   // Whether every operator asked for so far was inside what the device's constants were fitted on.
   bool inside_domain() const { return inside_; }
@@ -69,6 +85,7 @@ class IterationTime {
   Picoseconds prefill_now(const PrefillSlice& slice) const;
   double seconds(const substrate::OpWork& work) const;
   double all_reduce(double bytes) const;
+  Picoseconds hop_now(std::int64_t tokens) const;
 
   Deployment deployment_;
   // Of one device of the group.
@@ -76,13 +93,14 @@ class IterationTime {
   bool gated_;
   double key_seconds_;  // of reading one token's keys and values in all layers
   double decode_fixed_;
+  substrate::AttentionRates attention_;
   mutable bool inside_ = true;
-  std::vector<Picoseconds> linear_, head_;
+  std::vector<Picoseconds> linear_, head_, hop_;
   std::unordered_map<std::uint64_t, Picoseconds> prefill_;
 };
 
 // Bytes of keys and values of one token on one device of the group.
-double kv_bytes_per_token(const datasets::Model& model, int tensor, substrate::OpDtype dtype);
+double kv_bytes_per_token(const datasets::Model& model, int tensor, int pipeline, substrate::OpDtype dtype);
 
 // Blocks of `block_tokens` tokens that fit beside weights and the activations of `batch_tokens` tokens. UserError when
 // not even one does.

@@ -26,6 +26,26 @@ class Plain {
       run_.requests[k].arrival = trace.requests[k].arrival_ns * 1000;
   }
 
+  // -- one of several that share stages, each of which is free from a time on
+  static constexpr Picoseconds kNever = -1;
+  Picoseconds ready() const {
+    if (!queue_.empty() || !running_.empty()) return now_;
+    return next_ == run_.requests.size() ? kNever : std::max(now_, run_.requests[next_].arrival);
+  }
+  void turn(std::vector<Picoseconds>& free_from) {
+    stages_ = &free_from;
+    now_ = std::max(ready(), free_from[0]);
+    while (next_ < run_.requests.size() && run_.requests[next_].arrival <= now_) queue_.push_back(next_++);
+    chunks_.assign(run_.requests.size(), 0);
+    decodes_ = false;
+    compose();
+    step();
+  }
+  OracleRun result() {
+    run_.left_blocks = options_.blocks - free_;
+    return run_;
+  }
+
   OracleRun operator()() {
     for (;;) {
       while (next_ < run_.requests.size() && run_.requests[next_].arrival <= now_) queue_.push_back(next_++);
@@ -39,11 +59,21 @@ class Plain {
       compose();
       step();
     }
-    run_.left_blocks = options_.blocks - free_;
-    return run_;
+    return result();
   }
 
  private:
+  Picoseconds end_of(const Passage& iteration) const {
+    if (stages_ == nullptr) return now_ + iteration.first;
+    std::vector<Picoseconds>& free_from = *stages_;
+    Picoseconds left = free_from[0] = now_ + iteration.first;
+    for (std::size_t s = 1; s < free_from.size(); ++s) {
+      const Picoseconds work = s == free_from.size() - 1 ? iteration.last : iteration.stage;
+      left = free_from[s] = std::max(left + iteration.hop, free_from[s]) + work;
+    }
+    return left;
+  }
+
   std::int64_t blocks_of(std::int64_t tokens) const {
     return static_cast<std::int64_t>(
         std::ceil(static_cast<double>(tokens) / static_cast<double>(options_.block_tokens)));
@@ -180,7 +210,7 @@ class Plain {
       if (!queue_.empty()) throw std::logic_error("the plain simulator stands still");
       return;
     }
-    now_ += time_.uncached(slices, keys, rows);
+    now_ = end_of(time_.uncached_passage(slices, keys, rows));
     ++run_.iterations;
     std::vector<Live> still;
     for (Live live : running_) {
@@ -208,6 +238,7 @@ class Plain {
   const datasets::RequestTrace& trace_;
   const IterationTime& time_;
   EngineOptions options_;
+  std::vector<Picoseconds>* stages_ = nullptr;
   std::int64_t free_, watermark_ = 0;
   Picoseconds now_ = 0;
   std::size_t next_ = 0;
@@ -243,7 +274,32 @@ Statistic plain_statistic(std::vector<double> samples) {
 
 OracleRun simulate_plainly(Policy policy, const datasets::RequestTrace& trace, const IterationTime& time,
                            const EngineOptions& options) {
-  return Plain(policy, trace, time, options)();
+  const auto count = static_cast<std::size_t>(time.deployment().pipeline);
+  if (count == 1) return Plain(policy, trace, time, options)();
+  EngineOptions share = options;
+  share.blocks = options.blocks / static_cast<std::int64_t>(count);
+  share.max_sequences = std::max(1, options.max_sequences / static_cast<int>(count));
+  std::vector<datasets::RequestTrace> dealt(count);
+  for (std::size_t k = 0; k < trace.requests.size(); ++k) dealt[k % count].requests.push_back(trace.requests[k]);
+  std::vector<Plain> engines;
+  for (const datasets::RequestTrace& own : dealt) engines.emplace_back(policy, own, time, share);
+  std::vector<Picoseconds> stages(count);
+  for (;;) {
+    Plain* first = nullptr;
+    for (Plain& each : engines)
+      if (each.ready() != Plain::kNever && (first == nullptr || each.ready() < first->ready())) first = &each;
+    if (first == nullptr) break;
+    first->turn(stages);
+  }
+  OracleRun all;
+  all.requests.resize(trace.requests.size());
+  for (std::size_t e = 0; e < count; ++e) {
+    const OracleRun run = engines[e].result();
+    for (std::size_t k = 0; k < run.requests.size(); ++k) all.requests[k * count + e] = run.requests[k];
+    all.iterations += run.iterations;
+    all.left_blocks += run.left_blocks;
+  }
+  return all;
 }
 
 Summary summarize_plainly(const OracleRun& run, const datasets::RequestTrace& trace, const Objectives& objectives) {

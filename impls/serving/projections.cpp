@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "datasets/workloads/generator.h"
 #include "harness/registry.h"
 #include "impls/serving/capacity.h"
+#include "impls/serving/pipeline.h"
 #include "impls/serving/schedulers.h"
 
 namespace assay::serving {
@@ -30,12 +33,18 @@ std::int64_t whole(const Setting& setting, std::string_view axis, std::int64_t o
   return setting.axes.has(axis) ? setting.axes.integer(axis) : otherwise;
 }
 
-// Nothing for what is not modelled: pipelines.
+// An axis of both sides of a ratio, which the baseline may have otherwise.
+std::int64_t of_side(const Setting& setting, const std::string& axis, std::int64_t otherwise) {
+  const std::int64_t both = whole(setting, axis, otherwise);
+  return setting.role == "baseline" ? whole(setting, "baseline_" + axis, both) : both;
+}
+
 std::optional<Deployment> deployment_of(const Setting& setting, HostCost host) {
-  if (!setting.model || !setting.device || whole(setting, "pipeline", 1) != 1) return std::nullopt;
+  if (!setting.model || !setting.device) return std::nullopt;
   Deployment deployment{.model = *setting.model, .device = *setting.device};
-  deployment.tensor = static_cast<int>(whole(setting, "tensor", 1));
-  if (deployment.tensor > 1) {
+  deployment.tensor = static_cast<int>(of_side(setting, "tensor", 1));
+  deployment.pipeline = static_cast<int>(of_side(setting, "pipeline", 1));
+  if (deployment.tensor * deployment.pipeline > 1) {
     if (!setting.cluster) return std::nullopt;
     deployment.cluster = *setting.cluster;
   }
@@ -51,7 +60,8 @@ struct Load {
 };
 
 // The requests and the engine of a configuration under one of the schedulers. `budget` 0: whole prompts.
-std::optional<Load> load_of(const Setting& setting, Plan (*schedule)(Engine&), std::int64_t budget) {
+std::optional<Load> load_of(const Setting& setting, Plan (*schedule)(Engine&), std::int64_t budget,
+                            bool reserves = false) {
   const datasets::Workload* workload = datasets::find_workload(setting.workload);
   auto deployment = deployment_of(setting, HostCost::sync);
   if (workload == nullptr || workload->longest == 0 || !deployment) return std::nullopt;
@@ -60,7 +70,8 @@ std::optional<Load> load_of(const Setting& setting, Plan (*schedule)(Engine&), s
   load.options.schedule = schedule;
   load.options.block_tokens = static_cast<int>(whole(setting, "block", 16));
   load.options.max_tokens = budget > 0 ? budget : workload->longest;
-  load.options.max_sequences = static_cast<int>(whole(setting, "batch_cap", 128));
+  load.options.max_sequences = static_cast<int>(of_side(setting, "batch_cap", 128));
+  if (reserves) load.options.reserved_tokens = workload->longest;
   load.options.blocks = kv_blocks(*deployment, kMemoryShare, load.options.block_tokens, load.options.max_tokens,
                                   load.options.max_sequences);
   load.deployment = std::move(*deployment);
@@ -68,29 +79,75 @@ std::optional<Load> load_of(const Setting& setting, Plan (*schedule)(Engine&), s
 }
 
 std::string load_note(const Load& load) {
-  return fmt::format("{} requests, Poisson, {}; host work of a Python engine, synchronous", load.trace.requests.size(),
-                     load.trace.origin);
+  std::string note = fmt::format("{} requests, Poisson, {}; host work of a Python engine, synchronous",
+                                 load.trace.requests.size(), load.trace.origin);
+  if (load.deployment.pipeline > 1)
+    note += fmt::format("; {} stages, an engine each with its share of requests, blocks and places",
+                        load.deployment.pipeline);
+  return note;
+}
+
+// Searches are the dear part, claims share them, and the machines they are repeated on differ by one constant. Answers
+// are kept by all they follow from; nothing but the number of rates tried depends on what was asked before.
+struct Answers {
+  std::mutex guard;
+  std::map<std::string, Projection> whole;
+  std::map<std::string, double> first_rate;
+};
+Answers& answers() {
+  static Answers kept;
+  return kept;
+}
+
+// What is asked, but for the constants of the machines.
+std::string question_of(const Setting& setting, const Load& load) {
+  const EngineOptions& options = load.options;
+  const Deployment& on = load.deployment;
+  return fmt::format("{} {} {} | {} {} {} {} {} {} | {} {} {} x {} {} {} | {} {}", load.trace.name,
+                     load.trace.requests.size(), reinterpret_cast<std::uintptr_t>(options.schedule), options.max_tokens,
+                     options.max_sequences, options.block_tokens, options.blocks, options.reserved_tokens,
+                     setting.workload, on.model.id, on.model.hash, on.tensor, on.pipeline, on.device.id, on.cluster.id,
+                     setting.axes.real("slo_tbt"), setting.axes.real("slo_delay")) +
+         fmt::format(" {}", to_string(on.dtype));
+}
+std::string constants_of(const Deployment& deployment) {
+  std::string text;
+  for (const auto& [key, constant] : deployment.device.constants) text += fmt::format(" {}={:a}", key, constant.value);
+  for (const auto& [key, constant] : deployment.cluster.constants) text += fmt::format(" {}={:a}", key, constant.value);
+  for (const auto& [key, value] : deployment.model.numbers) text += fmt::format(" {}={:a}", key, value);
+  return text;
 }
 
 // Sarathi-Serve's capacity: the highest rate with P99 of TBT and the median scheduling delay inside their limits.
-std::optional<Projection> capacity(const Setting& setting, Plan (*schedule)(Engine&), std::int64_t budget) {
+std::optional<Projection> capacity(const Setting& setting, Plan (*schedule)(Engine&), std::int64_t budget,
+                                   bool reserves = false) {
   if (!setting.axes.has("slo_tbt") || !setting.axes.has("slo_delay")) return std::nullopt;
-  const auto load = load_of(setting, schedule, budget);
+  const auto load = load_of(setting, schedule, budget, reserves);
   if (!load) return std::nullopt;
+  // The first answer to a question tells where those on moved constants are.
+  Answers& known = answers();
+  const std::lock_guard lock(known.guard);
+  const std::string question = question_of(setting, *load), all = question + constants_of(load->deployment);
+  if (const auto same = known.whole.find(all); same != known.whole.end()) return same->second;
+  double& near = known.first_rate[question];
   IterationTime time(load->deployment);
   const RateSearch found =
       highest_rate(load->trace, time, load->options,
-                   capacity_limit(setting.axes.real("slo_tbt"), setting.axes.real("slo_delay")), {});
+                   capacity_limit(setting.axes.real("slo_tbt"), setting.axes.real("slo_delay")), {.near = near});
   if (found.rate == 0) throw UserError("the objectives are not met at any rate");
-  const auto at = datasets::at_rate(load->trace, datasets::ArrivalLaw::trace, found.rate, kSeed);
-  const Summary summary = summarize(Engine(at, time, load->options).run(), at, {});
   Projection projection;
   projection.value = found.rate;
-  projection.parts = {{"P99 of TBT at that rate (s)", "none", summary.tbt.p99},
-                      {"median scheduling delay at that rate (s)", "none", summary.delay.p50},
-                      {"output tokens a second", "none", summary.output_throughput}};
+  if (near == 0) {  // what stands behind the rate is told of the machine as it is
+    near = found.rate;
+    const auto at = datasets::at_rate(load->trace, datasets::ArrivalLaw::trace, found.rate, kSeed);
+    const Summary summary = summarize(serve(at, time, load->options), at, {});
+    projection.parts = {{"P99 of TBT at that rate (s)", "none", summary.tbt.p99},
+                        {"median scheduling delay at that rate (s)", "none", summary.delay.p50},
+                        {"output tokens a second", "none", summary.output_throughput}};
+  }
   projection.inside_domain = time.inside_domain();
   projection.note = load_note(*load);
+  known.whole.emplace(all, projection);
   return projection;
 }
 
@@ -104,7 +161,7 @@ std::optional<Projection> between_tokens(const Setting& setting) {
   if (!load) return std::nullopt;
   const auto at = datasets::at_rate(load->trace, datasets::ArrivalLaw::trace, setting.axes.real("rate"), kSeed);
   IterationTime time(load->deployment);
-  const Summary summary = summarize(Engine(at, time, load->options).run(), at, {});
+  const Summary summary = summarize(serve(at, time, load->options), at, {});
   Projection projection;
   projection.value = summary.tbt.p99;
   projection.parts = {{"median TTFT (s)", "none", summary.ttft.p50}, {"median TBT (s)", "none", summary.tbt.p50}};
@@ -202,6 +259,7 @@ std::optional<Projection> project_vllm(const Setting& setting, const std::string
 }
 
 std::optional<Projection> project_orca(const Setting& setting, const std::string& quantity) {
+  if (quantity == "goodput") return capacity(setting, schedule_orca, 0, true);
   return quantity == "step_time" ? iteration_with_prompt(setting, true) : std::nullopt;
 }
 

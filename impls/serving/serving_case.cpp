@@ -14,6 +14,7 @@
 #include "harness/claims/residuals.h"
 #include "impls/serving/capacity.h"
 #include "impls/serving/oracle.h"
+#include "impls/serving/pipeline.h"
 #include "impls/serving/schedulers.h"
 
 namespace assay::serving {
@@ -48,13 +49,16 @@ struct Scene {
   std::int64_t longest = 0;  // request of the trace, tokens
 };
 
+int devices_of(const Deployment& deployment) { return deployment.tensor * deployment.pipeline; }
+
 Deployment read_deployment(const harness::State& state) {
   const std::string root = datasets::data_root();
   Deployment deployment;
   deployment.model = datasets::load_model(state.text("model"), root);
   deployment.device = datasets::load_device(state.text("device"), root);
   deployment.tensor = bounded(state, "tensor", 1, 64);
-  if (deployment.tensor > 1) {
+  deployment.pipeline = bounded(state, "pipeline", 1, 64);
+  if (devices_of(deployment) > 1) {
     deployment.cluster = datasets::load_cluster(state.text("cluster"), root);
     if (deployment.cluster.device != deployment.device.id)
       throw UserError(fmt::format("cluster: found {} of {}, expected one of device {}", deployment.cluster.id,
@@ -62,6 +66,9 @@ Deployment read_deployment(const harness::State& state) {
     if (deployment.tensor > deployment.cluster.devices_per_node)
       throw UserError(fmt::format("tensor: found {}, expected at most the {} devices of a node of {}",
                                   deployment.tensor, deployment.cluster.devices_per_node, deployment.cluster.id));
+    if (const int all = deployment.cluster.devices_per_node * deployment.cluster.nodes; devices_of(deployment) > all)
+      throw UserError(fmt::format("pipeline: found {} stages of {} devices, expected at most the {} devices of {}",
+                                  deployment.pipeline, deployment.tensor, all, deployment.cluster.id));
   }
   deployment.dtype = substrate::op_dtype(state.text("dtype"));
   deployment.host = host_cost(state.text("host"));
@@ -102,7 +109,9 @@ Scene read_scene(const harness::State& state, const Serving& serving) {
 // Whether the engine could ever start any of the requests.
 bool serves_any(const Scene& scene, const Serving& serving) {
   const EngineOptions& options = scene.options;
-  const KvPool pool = Engine::pool_of(options, 0);
+  EngineOptions each = options;  // of one engine
+  each.blocks /= scene.deployment.pipeline;
+  const KvPool pool = Engine::pool_of(each, 0);
   return std::any_of(scene.trace.requests.begin(), scene.trace.requests.end(), [&](const auto& request) {
     const bool too_long = serving.budget == Budget::longest_prompt && request.input_tokens > options.max_tokens;
     return !too_long &&
@@ -160,9 +169,10 @@ Scene window_of(const Scene& scene, bool whole_prompts, std::uint64_t seed) {
   }
   window.trace.requests = std::move(chosen);
   window.options.watermark = 0.1;
-  window.options.blocks = 4 * (longest / window.options.block_tokens + 2);
+  const int engines = window.deployment.pipeline;
+  window.options.blocks = engines * 4 * (longest / window.options.block_tokens + 2);
   // Places and prompt tokens never bind here: blocks do.
-  window.options.max_sequences = std::max(window.options.max_sequences, 32);
+  window.options.max_sequences = std::max(window.options.max_sequences, 32 * engines);
   if (window.options.reserved_tokens > 0) window.options.reserved_tokens = longest;
   if (whole_prompts) window.options.max_tokens = longest + 256;
   window.longest = longest;
@@ -220,10 +230,10 @@ std::vector<double> answer_of(const OracleRun& run, const Scene& scene) {
 }
 
 // Laws that any run must keep, at full length: every token once, in order, after its request came; nothing left behind;
-// requests start in order of arrival.
-std::optional<std::string> broken_law(const EngineRun& run, const datasets::RequestTrace& trace) {
+// those of an engine start in order of arrival.
+std::optional<std::string> broken_law(const EngineRun& run, const datasets::RequestTrace& trace, int engines) {
   std::int64_t tokens = 0, gaps = 0;
-  Picoseconds scheduled = 0;
+  std::vector<Picoseconds> scheduled(static_cast<std::size_t>(engines));
   for (std::size_t k = 0; k < run.outcomes.size(); ++k) {
     const Outcome& outcome = run.outcomes[k];
     tokens += outcome.tokens;
@@ -233,8 +243,9 @@ std::optional<std::string> broken_law(const EngineRun& run, const datasets::Requ
     if (outcome.scheduled < outcome.arrival || outcome.first_token <= outcome.scheduled ||
         outcome.last_token < outcome.first_token || outcome.last_token > run.end)
       return fmt::format("request {} has times out of order", k);
-    if (outcome.scheduled < scheduled) return fmt::format("request {} overtook an earlier one", k);
-    scheduled = outcome.scheduled;
+    Picoseconds& earlier = scheduled[k % static_cast<std::size_t>(engines)];
+    if (outcome.scheduled < earlier) return fmt::format("request {} overtook an earlier one", k);
+    earlier = outcome.scheduled;
   }
   for (const Gap& gap : run.gaps) gaps += gap.count;
   if (run.generated_tokens != tokens)
@@ -262,12 +273,12 @@ struct Gated {
     reference = answer_of(simulate_plainly(policy_of(serving), window.trace, plain_time, window.options), window);
     if (full_checked) return;
     IterationTime time(scene.deployment);
-    law = broken_law(Engine(scene.trace, time, scene.options).run(), scene.trace);
+    law = broken_law(serve(scene.trace, time, scene.options), scene.trace, scene.deployment.pipeline);
     full_checked = true;
   }
   std::vector<double> simulate(const Scene& which, ClockStart start = ClockStart::arrival) const {
     IterationTime time(which.deployment);
-    return answer_of(Engine(which.trace, time, which.options).run(), which, start);
+    return answer_of(serve(which.trace, time, which.options), which, start);
   }
   void run(const Scene& which, ClockStart start = ClockStart::arrival) {
     const std::vector<double> got = simulate(which, start);
@@ -386,7 +397,7 @@ std::vector<Moved> moved_deployments(const Deployment& deployment) {
     all.push_back({key, deployment});
     all.back().deployment.device = device;
   });
-  if (deployment.tensor > 1)
+  if (devices_of(deployment) > 1)
     harness::claims::move_constants(deployment.cluster, [&](const std::string& key, const datasets::Cluster& cluster) {
       all.push_back({key, deployment});
       all.back().deployment.cluster = cluster;
@@ -402,7 +413,7 @@ void report(harness::State& state, const Scene& scene, const EngineRun& run, boo
   state.descriptor("device:" + scene.deployment.device.id, scene.deployment.device.hash);
   if (!scene.deployment.device.calibration.empty())
     state.descriptor("carried:" + scene.deployment.device.id, scene.deployment.device.calibration);
-  if (scene.deployment.tensor > 1)
+  if (devices_of(scene.deployment) > 1)
     state.descriptor("cluster:" + scene.deployment.cluster.id, scene.deployment.cluster.hash);
   state.descriptor("model:" + scene.deployment.model.id, scene.deployment.model.hash);
   state.descriptor("workload:" + trace.name, trace.hash);
@@ -417,7 +428,7 @@ void report(harness::State& state, const Scene& scene, const EngineRun& run, boo
   if (intervals)
     for (const Moved& moved : moved_deployments(scene.deployment)) {
       IterationTime time(moved.deployment);
-      const EngineRun other = Engine(trace, time, scene.options).run();
+      const EngineRun other = serve(trace, time, scene.options);
       const Summary sum = summarize(other, trace, scene.objectives);
       for (std::size_t k = 0; k < std::size(kMetrics); ++k) reaches[k].add(moved.cause, kMetrics[k].of(sum));
       step.add(moved.cause, step_of(other));
@@ -439,12 +450,14 @@ void report(harness::State& state, const Scene& scene, const EngineRun& run, boo
     state.report({name, value, unit, Provenance::projected, {}, {}});
   };
   const double seconds = substrate::to_seconds(run.end - run.outcomes.front().arrival);
-  plain("utilization", seconds > 0 ? substrate::to_seconds(run.busy) / seconds : 0, "1");
+  // Of the iterations that could be under way at once.
+  plain("utilization", seconds > 0 ? substrate::to_seconds(run.busy) / seconds / scene.deployment.pipeline : 0, "1");
   plain("kv_utilization", seconds > 0 ? run.block_seconds / seconds / static_cast<double>(scene.options.blocks) : 0,
         "1");
   plain("kv_bytes",
         static_cast<double>(run.peak_blocks * scene.options.block_tokens) *
-            kv_bytes_per_token(scene.deployment.model, scene.deployment.tensor, scene.deployment.dtype),
+            kv_bytes_per_token(scene.deployment.model, scene.deployment.tensor, scene.deployment.pipeline,
+                               scene.deployment.dtype),
         "B");
   plain("preemptions", static_cast<double>(summary.preemptions), "count");
   plain("recomputed_tokens", static_cast<double>(run.recomputed_tokens), "token");
@@ -477,8 +490,12 @@ std::vector<harness::Axis> serving_axes(Budget budget) {
       {.name = "device", .defaults = {word("a100-80g-sxm")}, .help = "device descriptor"},
       {.name = "cluster",
        .defaults = {word("dgx-a100")},
-       .help = "cluster descriptor whose intra-node links carry the all-reduces; unused for tensor=1"},
-      {.name = "tensor", .defaults = {count(1)}, .help = "devices that share the model (tensor parallelism)"},
+       .help = "cluster descriptor whose links carry all-reduces and activations; unused for one device"},
+      {.name = "tensor", .defaults = {count(1)}, .help = "devices that share every layer (tensor parallelism)"},
+      {.name = "pipeline",
+       .defaults = {count(1)},
+       .help = "stages of as many layers each (pipeline parallelism), as many iterations under way",
+       .legacy_default = count(1)},
       {.name = "dtype",
        .defaults = {word("fp16")},
        .help = "element type of weights, keys and values",
@@ -535,7 +552,7 @@ void run_serving(harness::State& state, const Serving& serving) {
   state.project(
       [=] {
         IterationTime time(held->deployment);
-        *run = Engine(held->trace, time, held->options).run();
+        *run = serve(held->trace, time, held->options);
         *inside = time.inside_domain();
       },
       [=, &state] {
@@ -545,7 +562,7 @@ void run_serving(harness::State& state, const Serving& serving) {
         const auto fits = goodput ? joint_attainment(0.9) : capacity_limit(held->objectives.tpot, 2.0);
         IterationTime time(held->deployment);
         const RateSearch found = highest_rate(held->trace, time, held->options, fits, {.objectives = held->objectives});
-        const double devices = held->deployment.tensor;
+        const double devices = devices_of(held->deployment);
         state.report({goodput ? "goodput" : "capacity",
                       goodput ? found.rate / devices : found.rate,
                       "request/s",

@@ -8,28 +8,6 @@ namespace {
 
 using datasets::Device;
 
-// Rates of one unit (streaming multiprocessor) and what it costs per score, all in seconds.
-struct UnitRates {
-  double units = 1;
-  double tensor = 0;  // FLOP/s of the matrix instructions the kernel uses, at the efficiency fitted on GEMMs
-  double fp32 = 0;    // instructions/s: one fused multiply-add is one
-  double exps = 0;
-  double shared = 0;  // B/s
-  double l2 = 0;      // B/s, a unit's share
-};
-
-UnitRates unit_rates(const Device& device, OpDtype dtype) {
-  UnitRates rates;
-  rates.units = device.get("units", 1);
-  rates.tensor = peak(device, dtype) / rates.units * device.get("eff_gemm", 1) * device.get("eff_attention", 1) *
-                 device.get("mma_share", 1);
-  rates.fp32 = device.get("peak_fp32", 0) / 2 / rates.units;
-  rates.exps = device.get("exp_per_second", 0) / rates.units;
-  rates.shared = device.get("shared_bandwidth", 0) / rates.units;
-  rates.l2 = device.get("l2_bandwidth", 0) / rates.units;
-  return rates;
-}
-
 double over(double amount, double rate) { return rate > 0 ? amount / rate : 0; }  // a rate not known costs nothing
 
 double round_up(double value, double step) { return std::ceil(value / step) * step; }
@@ -81,10 +59,9 @@ constexpr double kSplitWarps = 4;  // warps of a FlashAttention-1 block that eac
 
 // The tensor cores pause for the softmax, so the power limit that slows long products (`sustained`) is not applied
 // here: without it the public re-measurements are met at P90 0.09, with it at 0.12.
-OperatorTime compose(const Device& device, const OpWork& work, double unit_pairs, double flops_per_pair,
+OperatorTime compose(const AttentionRates& rates, double unit_pairs, double flops_per_pair,
                      double instructions_per_pair, double shared_per_pair, double l2_per_pair, double traffic_bytes,
                      double launches) {
-  const UnitRates rates = unit_rates(device, work.dtype);
   OperatorTime time;
   time.matmul = unit_pairs * flops_per_pair / rates.tensor;
   // exp units and FP32 pipe are separate and work on different elements at once; both wait for the matmul before them
@@ -92,9 +69,9 @@ OperatorTime compose(const Device& device, const OpWork& work, double unit_pairs
   time.softmax = unit_pairs * (std::max(over(1, rates.exps), over(instructions_per_pair, rates.fp32)) +
                                over(shared_per_pair, rates.shared));
   const double partial_sums = unit_pairs * over(l2_per_pair, rates.l2);
-  const double memory = traffic_bytes / (device.at("memory_bandwidth") * device.get("eff_memory", 1));
+  const double memory = traffic_bytes / rates.memory;
   time.traffic = std::max(memory, partial_sums);
-  time.launch = launches * device.get("launch_seconds", 0);
+  time.launch = launches * rates.launch;
   time.seconds = std::max(time.matmul + time.softmax + partial_sums, memory) + time.launch;
   return time;
 }
@@ -102,24 +79,18 @@ OperatorTime compose(const Device& device, const OpWork& work, double unit_pairs
 // Head size as the kernels pad it.
 double padded_head(const OpWork& work) { return round_up(static_cast<double>(work.head_dim), 32); }
 
-OperatorTime flash2_forward(const Device& device, const OpWork& work) {
-  const double d = padded_head(work);
-  const Issued issued = issued_pairs(work, 128, d <= 64 ? 128 : 64, true, true);
-  return compose(device, work, busiest_unit(issued, device.get("units", 1), !work.causal), 4 * d, kForwardInstructions,
-                 0, 0, work.bytes, 1);
-}
-
 OperatorTime flash2_backward(const Device& device, const OpWork& work) {
+  const AttentionRates rates = attention_rates(device, work.dtype);
   const double d = padded_head(work), key_block = 128;
   const Issued issued = issued_pairs(work, d <= 64 ? 128 : 64, key_block, false, true);
   // dQ is accumulated in fp32 by atomic adds: a read and a write of d values for every row of every key block.
   const double accumulate = 2 * 4 * d / key_block;
-  OperatorTime time = compose(device, work, busiest_unit(issued, device.get("units", 1), !work.causal), 10 * d,
-                              kBackwardInstructions, 0, accumulate, work.bytes, 3);
+  OperatorTime time = compose(rates, busiest_unit(issued, rates.units, !work.causal), 10 * d, kBackwardInstructions, 0,
+                              accumulate, work.bytes, 3);
   // Two streaming kernels around it: row sums of dO O with the accumulator cleared, and dQ converted to 16 bit.
   const double rows = static_cast<double>(work.batch * work.heads * work.sequence * work.head_dim);
-  const double around = rows * (2 * bytes_per_element(work.dtype) + 4 + 4 + bytes_per_element(work.dtype)) /
-                        (device.at("memory_bandwidth") * device.get("eff_memory", 1));
+  const double around =
+      rows * (2 * bytes_per_element(work.dtype) + 4 + 4 + bytes_per_element(work.dtype)) / rates.memory;
   time.traffic += around;
   time.seconds += around;
   return time;
@@ -143,7 +114,7 @@ OperatorTime flash1(const Device& device, const OpWork& work, bool backward) {
   const double reduced = 2 * 4 * kSplitWarps * d / key_block;  // partial outputs of the warps, through shared memory
   const double spilled = 2 * 4 * d / key_block;                // O (or dQ) in fp32, read and written in every block
   const double instructions = backward ? kBackwardInstructions : kForwardInstructions + 1 + 3 * d / key_block;
-  return compose(device, work, unit_pairs, (backward ? 10 : 4) * d, instructions, reduced, 0,
+  return compose(attention_rates(device, work.dtype), unit_pairs, (backward ? 10 : 4) * d, instructions, reduced, 0,
                  work.bytes + spilled * all.pairs, backward ? 2 : 1);
 }
 
@@ -199,12 +170,33 @@ OperatorTime mem_efficient(const Device& device, const OpWork& work, bool backwa
 
 }  // namespace
 
+AttentionRates attention_rates(const Device& device, OpDtype dtype) {
+  AttentionRates rates;
+  rates.units = device.get("units", 1);
+  rates.tensor = peak(device, dtype) / rates.units * device.get("eff_gemm", 1) * device.get("eff_attention", 1) *
+                 device.get("mma_share", 1);
+  rates.fp32 = device.get("peak_fp32", 0) / 2 / rates.units;
+  rates.exps = device.get("exp_per_second", 0) / rates.units;
+  rates.shared = device.get("shared_bandwidth", 0) / rates.units;
+  rates.l2 = device.get("l2_bandwidth", 0) / rates.units;
+  rates.memory = device.at("memory_bandwidth") * device.get("eff_memory", 1);
+  rates.launch = device.get("launch_seconds", 0);
+  return rates;
+}
+
+OperatorTime flash2_forward_time(const AttentionRates& rates, const OpWork& work) {
+  const double d = padded_head(work);
+  const Issued issued = issued_pairs(work, 128, d <= 64 ? 128 : 64, true, true);
+  return compose(rates, busiest_unit(issued, rates.units, !work.causal), 4 * d, kForwardInstructions, 0, 0, work.bytes,
+                 1);
+}
+
 OperatorTime attention_time(const Device& device, const OpWork& work) {
   const bool backward = work.kind == OpKind::attention_backward;
   OperatorTime time;
   switch (work.schedule) {
     case AttentionSchedule::flash2:
-      time = backward ? flash2_backward(device, work) : flash2_forward(device, work);
+      time = backward ? flash2_backward(device, work) : flash2_forward_time(attention_rates(device, work.dtype), work);
       break;
     case AttentionSchedule::flash1:
       time = flash1(device, work, backward);

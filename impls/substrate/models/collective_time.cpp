@@ -43,7 +43,9 @@ CollectiveTime ring(const Cluster& cluster, const CollectiveWork& work, int per_
   const double ranks = work.ranks, steps = 2 * (ranks - 1), wire = steps / ranks * work.bytes;
   const double intra = constant(cluster, "intra_bandwidth", 0) * constant(cluster, "eff_reduce", 1);
   const double start = constant(cluster, "reduce_seconds", 0);
-  if (one_node) return finish(start + steps * constant(cluster, "reduce_step_seconds", 0), wire / intra, "ring");
+  if (one_node)
+    return finish(start + steps * constant(cluster, "reduce_step_seconds", cluster.intra.latency), wire / intra,
+                  "ring");
   const double inter =
       rails(cluster, per_node) * constant(cluster, "inter_bandwidth", 0) * constant(cluster, "eff_inter_reduce", 1);
   return finish(start + steps * constant(cluster, "inter_reduce_step_seconds", cluster.inter.latency),

@@ -63,6 +63,7 @@ OperatorTime gemm_time(const Device& device, const OpWork& work) {
       const double partial_sums = split > 1 ? 8 * split * products * m * n : 0;  // fp32, written and read once
       time.traffic = (work.bytes + partial_sums) / bandwidth;
       time.launch = split > 1 ? split_overhead : 0;
+      if (std::max(time.matmul, time.traffic) + time.launch >= best.seconds) continue;  // before the dear part
       time.seconds = overlapped(time.matmul, time.traffic, exposed) + time.launch;
       if (time.seconds < best.seconds) best = time;
     }
@@ -124,7 +125,16 @@ OperatorTime streaming_time(const Device& device, const OpWork& work, const Stre
 
 }  // namespace
 
-double peak(const Device& device, OpDtype dtype) { return device.at(fmt::format("peak_{}", to_string(dtype))); }
+double peak(const Device& device, OpDtype dtype) {
+  switch (dtype) {
+    case OpDtype::bf16:
+      return device.at("peak_bf16");
+    case OpDtype::fp16:
+      return device.at("peak_fp16");
+    default:
+      return device.at(fmt::format("peak_{}", to_string(dtype)));
+  }
+}
 
 double sustained(const Device& device, double seconds) {
   return 1 + device.get("throttle", 0) * seconds / (seconds + device.get("throttle_after_seconds", 0));

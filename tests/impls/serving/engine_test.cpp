@@ -7,8 +7,10 @@
 
 #include "datasets/workloads/generator.h"
 #include "impls/serving/oracle.h"
+#include "impls/serving/pipeline.h"
 #include "impls/serving/schedulers.h"
 #include "impls/serving/summary.h"
+#include "impls/substrate/models/collective_time.h"
 
 namespace assay::serving {
 namespace {
@@ -85,6 +87,33 @@ TEST_P(Systems, AgreeWithThePlainSimulatorToThePicosecond) {
     EXPECT_NEAR(a.ttft.mean, b.ttft.mean, 1e-9);
     EXPECT_NEAR(a.tpot.p90, b.tpot.p90, 1e-12);
     EXPECT_EQ(a.attainment, b.attainment);
+  }
+}
+
+TEST_P(Systems, AgreeWithThePlainSimulatorOverAPipeline) {
+  for (const int stages : {2, 4}) {
+    const auto trace = conversations(150, 60, 7);
+    Deployment piped = on_a100();
+    piped.pipeline = stages;
+    IterationTime time(piped);
+    const EngineOptions chosen = options(600 * stages, 16 * stages);
+    const EngineRun run = serve(trace, time, chosen);
+    const OracleRun plain = simulate_plainly(GetParam().policy, trace, time, chosen);
+    EXPECT_EQ(run.iterations, plain.iterations);
+    EXPECT_EQ(run.left_blocks, 0);
+    for (std::size_t k = 0; k < trace.requests.size(); ++k) {
+      const Outcome& ours = run.outcomes[k];
+      const OracleRequest& theirs = plain.requests[k];
+      ASSERT_EQ(ours.scheduled, theirs.scheduled) << k;
+      ASSERT_EQ(ours.tokens, static_cast<std::int32_t>(theirs.tokens.size())) << k;
+      ASSERT_EQ(ours.tokens, trace.requests[k].output_tokens);
+      ASSERT_EQ(ours.first_token, theirs.tokens.front()) << k;
+      ASSERT_EQ(ours.last_token, theirs.tokens.back()) << k;
+      ASSERT_EQ(ours.preemptions, theirs.preemptions) << k;
+    }
+    const Summary a = summarize(run, trace, {}), b = summarize_plainly(plain, trace, {});
+    EXPECT_NEAR(a.tbt.p99, b.tbt.p99, 1e-12);
+    EXPECT_NEAR(a.delay.p50, b.delay.p50, 1e-12);
   }
 }
 
@@ -234,12 +263,77 @@ TEST(Faults, TheGatesMutantsChangeWhatHappens) {
 
 TEST(Memory, BlocksAreWhatWeightsAndActivationsLeave) {
   const Deployment small = on_a100(), large = on_a100("llama2-70b", 4);
-  EXPECT_EQ(kv_bytes_per_token(small.model, 1, substrate::OpDtype::fp16), 2.0 * 32 * 32 * 128 * 2);
-  EXPECT_EQ(kv_bytes_per_token(large.model, 4, substrate::OpDtype::fp16), 2.0 * 80 * 2 * 128 * 2);
+  EXPECT_EQ(kv_bytes_per_token(small.model, 1, 1, substrate::OpDtype::fp16), 2.0 * 32 * 32 * 128 * 2);
+  EXPECT_EQ(kv_bytes_per_token(large.model, 4, 1, substrate::OpDtype::fp16), 2.0 * 80 * 2 * 128 * 2);
   const std::int64_t blocks = kv_blocks(small, 0.9, 16, 2048, 256);
   // 72 GB less 13.5 GB of weights and below 1 GB of activations, in blocks of 8 MiB.
   EXPECT_NEAR(static_cast<double>(blocks), (72e9 - 13.48e9 - 0.2e9) / 8388608, 40);
   EXPECT_THROW(kv_blocks(on_a100("llama2-70b", 1), 0.9, 16, 2048, 256), std::exception);
+}
+
+TEST(Memory, StagesShareWeightsAndTheKeysOfTheirLayers) {
+  Deployment piped = on_a100("llama2-70b", 4);
+  const std::int64_t one = kv_blocks(piped, 0.9, 16, 2048, 256);
+  piped.pipeline = 2;
+  EXPECT_GT(kv_blocks(piped, 0.9, 16, 2048, 256), 2 * one) << "half the weights, half a block each";
+}
+
+// -- stages
+
+TEST(Stages, AnIterationWaitsForTheOneBeforeItAtEveryStage) {
+  Stages stages(3);
+  EXPECT_EQ(stages.pass(0, {.first = 10, .stage = 50, .last = 10, .hop = 1}), 10 + 1 + 50 + 1 + 10);
+  EXPECT_EQ(stages.free_at(), 10);
+  // The second stage is busy until 61: a bubble for the short one behind.
+  EXPECT_EQ(stages.pass(10, {.first = 10, .stage = 10, .last = 10, .hop = 1}), 61 + 10 + 1 + 10);
+}
+
+TEST(Pipeline, OneRequestAloneTakesEveryStageInTurn) {
+  Deployment piped = on_a100();
+  piped.pipeline = 4;
+  IterationTime time(piped);
+  datasets::RequestTrace trace = conversations(1, 1, 1);
+  trace.requests[0] = {.arrival_ns = 0, .input_tokens = 100, .output_tokens = 3};
+  const EngineOptions options{.schedule = schedule_sarathi, .blocks = 4000, .max_tokens = 512, .max_sequences = 16};
+  const EngineRun run = serve(trace, time, options);
+  const PrefillSlice prompt{100, 100};
+  Picoseconds expected = time.uncached(std::span(&prompt, 1), {}, 1);
+  EXPECT_EQ(run.outcomes[0].first_token, expected);
+  for (const std::int64_t keys : {101, 102}) expected += time.uncached({}, std::span(&keys, 1), 1);
+  EXPECT_EQ(run.outcomes[0].last_token, expected);
+  // The layers are the same ones, cut; the stages add hops.
+  IterationTime whole(on_a100());
+  EXPECT_NEAR(substrate::to_seconds(time.uncached(std::span(&prompt, 1), {}, 1) - 3 * time.hop(100)),
+              substrate::to_seconds(whole.uncached(std::span(&prompt, 1), {}, 1)), 1e-9);
+}
+
+TEST(Pipeline, EqualIterationsFillItAndUnequalOnesLeaveBubbles) {
+  Deployment piped = on_a100();
+  piped.host = HostCost::none;
+  piped.pipeline = 2;
+  // Of the time from first arrival to last token, the share in which the stages work. A scheduler of whole prompts
+  // sends long iterations behind short ones, one of chunks does not.
+  const auto tokens_a_second = [&](Plan (*schedule)(Engine&), std::int64_t budget) {
+    IterationTime time(piped);
+    const auto trace = conversations(300, 400, 3);
+    const EngineRun run =
+        serve(trace, time, {.schedule = schedule, .blocks = 12000, .max_tokens = budget, .max_sequences = 64});
+    return static_cast<double>(run.prefilled_tokens + run.generated_tokens) / substrate::to_seconds(run.end);
+  };
+  EXPECT_GT(tokens_a_second(schedule_sarathi, 512), 0);
+  EXPECT_GT(tokens_a_second(schedule_sarathi, 512), tokens_a_second(schedule_orca, 6000));
+}
+
+TEST(AllReduce, IsThatOfTheCollectiveModel) {
+  Deployment slow = on_a100("llama2-7b", 2), fast = slow;
+  slow.cluster.constants.at("reduce_seconds").value *= 2;
+  IterationTime a(slow), b(fast);
+  const double bytes = 64.0 * 4096 * 2;
+  const auto reduce = [&](const datasets::Cluster& cluster) {
+    return substrate::collective_time(cluster, {.ranks = 2, .bytes = bytes}).seconds;
+  };
+  EXPECT_NEAR(substrate::to_seconds(a.linear(64) - b.linear(64)),
+              32 * 2 * (reduce(slow.cluster) - reduce(fast.cluster)), 1e-10);
 }
 
 TEST(Percentiles, InterpolateLinearlyAlsoOverCountedSamples) {

@@ -172,6 +172,28 @@ TEST_F(Search, FindsARateThatHoldsJustBelowOneThatDoesNot) {
   EXPECT_TRUE(above);
 }
 
+TEST_F(Search, AGuessChangesOnlyHowManyRatesAreTried) {
+  IterationTime time(deployment_);
+  const Fits fits = capacity_limit(0.1, 2);
+  const RateSearch blind = highest_rate(trace_, time, options_, fits, {});
+  ASSERT_GT(blind.rate, 0);
+  for (const double guess : {blind.rate, blind.rate * 1.01, blind.rate * 0.9, blind.rate * 1.4, blind.rate / 3, 400.0})
+    EXPECT_EQ(highest_rate(trace_, time, options_, fits, {.near = guess}).rate, blind.rate) << guess;
+  EXPECT_EQ(highest_rate(trace_, time, options_, fits, {.near = blind.rate}).tried.size(), 2U);
+}
+
+TEST_F(Search, ARunThatIsGivenUpEarlyWouldHaveFailed) {
+  IterationTime time(deployment_);
+  const Fits fits = capacity_limit(0.05, 2);
+  int held = 0, failed = 0;
+  for (const auto& [rate, ok] : highest_rate(trace_, time, options_, fits, {}).tried) {
+    EXPECT_EQ(holds(fits, rate), ok) << rate;
+    (ok ? held : failed) += 1;
+  }
+  EXPECT_GT(held, 1);
+  EXPECT_GT(failed, 1);
+}
+
 TEST_F(Search, TighterLimitsNeverGiveMore) {
   double last = 0;
   for (const double tbt : {0.03, 0.05, 0.1, 0.2}) {
@@ -218,13 +240,29 @@ TEST(Projections, WhatIsNotModelledIsNotAnswered) {
   const Values capacity{{"chunk", count(512)}, {"slo_tbt", Value(0.1)}, {"slo_delay", Value(2.0)}};
   Values piped = capacity;
   piped["pipeline"] = count(2);
-  EXPECT_FALSE(ask("sarathi", setting_of(piped), "goodput"));
+  EXPECT_FALSE(ask("sarathi", setting_of(piped), "goodput")) << "no cluster";
   auto unknown = setting_of(capacity);
   unknown.workload = "sharegpt";
   EXPECT_FALSE(ask("sarathi", unknown, "goodput"));
   auto without = setting_of({{"chunk", count(512)}});
   EXPECT_FALSE(ask("sarathi", without, "goodput"));
   EXPECT_FALSE(ask("sarathi", setting_of(capacity), "energy"));
+}
+
+TEST(Projections, TheBaselineOfARatioMayBeCutOtherwise) {
+  const std::string root = datasets::data_root();
+  Values axes{{"chunk", count(512)},         {"slo_tbt", Value(0.5)},        {"slo_delay", Value(2.0)},
+              {"requests", count(200)},      {"pipeline", count(2)},         {"tensor", count(2)},
+              {"baseline_tensor", count(4)}, {"baseline_pipeline", count(1)}};
+  auto setting = setting_of(axes);
+  setting.cluster = datasets::load_cluster("dgx-a100", root);
+  const auto ours = ask("vllm-paged", setting, "goodput");
+  setting.role = "baseline";
+  const auto theirs = ask("vllm-paged", setting, "goodput");
+  ASSERT_TRUE(ours && theirs);
+  EXPECT_NE(ours->note.find("2 stages"), std::string::npos) << ours->note;
+  EXPECT_EQ(theirs->note.find("stages"), std::string::npos) << theirs->note;
+  EXPECT_NE(ours->value, theirs->value);
 }
 
 TEST(Projections, SmallerChunksCostMoreAndWholePromptsNothing) {
