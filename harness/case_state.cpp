@@ -58,8 +58,8 @@ Step hear(Ensemble& ensemble) {
 class CaseState final : public State {
  public:
   CaseState(const Job& job, Reply& reply, std::function<void(std::size_t, double)> progress, Ensemble* ensemble,
-            const DeviceOpener& open_device)
-      : open_device_(open_device), job_(job), reply_(reply), progress_(std::move(progress)), ensemble_(ensemble) {}
+            const GpuAccess& gpu)
+      : gpu_(gpu), job_(job), reply_(reply), progress_(std::move(progress)), ensemble_(ensemble) {}
 
   const Params& params() const override { return job_.params; }
   const std::string& backend() const override { return job_.backend; }
@@ -86,7 +86,7 @@ class CaseState final : public State {
   Ensemble* ensemble() const override { return ensemble_; }
   gpu::Device& device() override {
     if (job_.backend != "cuda") return State::device();
-    if (!device_) device_ = open_device_();
+    if (!device_) device_ = gpu_.open_device();
     return *device_;
   }
   void device_output(std::string name, void* memory, std::size_t bytes) override {
@@ -107,6 +107,8 @@ class CaseState final : public State {
         return gate();
       case JobKind::time:
         return time();
+      case JobKind::activity:
+        return record_activity();
     }
   }
 
@@ -251,6 +253,37 @@ class CaseState final : public State {
     launch.stop_reason = timed.stop_reason;
   }
 
+  // Once to warm up, once recorded; through a graph where the case is timed so.
+  void record_activity() {
+    if (job_.backend != "cuda") skip("kernel activity is recorded on GPUs only");
+    std::unique_ptr<profile::KernelActivity> activity;
+    try {
+      activity = gpu_.open_activity();
+      gpu::Device& on = device();
+      draw(job_.seed);
+      run_once(region_);
+      gpu::Device::Graph graph;
+      if (job_.timer == "graph") graph = on.capture(region_);
+      if (prepare_) prepare_();
+      on.synchronize("before the recorded region");
+      activity->start();
+      if (graph)
+        on.launch(graph);
+      else
+        region_();
+      on.synchronize("in the recorded region");
+      reply_.launch.kernels = activity->stop();
+    } catch (const profile::ActivityUnavailable& absent) {
+      skip(absent.what());
+    }
+    if (reply_.launch.kernels.empty()) throw std::runtime_error("CUPTI recorded nothing although the region ran");
+    reply_.launch.stop_reason = "fixed";
+    reply_.launch.environment_json =
+        nlohmann::json{{"pass", "activity"},
+                       {"gpu", {{"name", device().facts().name}, {"uuid", device().facts().uuid}}}}
+            .dump();
+  }
+
   TimingResult time_on_device(const SampleHooks& hooks) {
     if (job_.timer == "cupti") skip("timer cupti is not built: event, graph and host are");
     const gpu::Timer timer = gpu::timer_named(job_.timer);
@@ -323,7 +356,7 @@ class CaseState final : public State {
   }
 
   // Outlives everything a technique keeps on it, which the functions below hold.
-  const DeviceOpener& open_device_;
+  const GpuAccess& gpu_;
   std::unique_ptr<gpu::Device> device_;
   struct DeviceOutput {
     std::string name;
@@ -367,14 +400,14 @@ const Implementation& find_implementation(const Technique& technique, const Job&
 }  // namespace
 
 Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& progress, Ensemble* ensemble,
-              const DeviceOpener& open_device) {
+              const GpuAccess& gpu) {
   Reply reply;
   results_db::LaunchRecord& launch = reply.launch;
   launch.pid = getpid();
   launch.started_ns = unix_ns();
   const double began = now_seconds();
   const profile::NvtxRange range(case_name(job));
-  CaseState state(job, reply, progress, ensemble, open_device);
+  CaseState state(job, reply, progress, ensemble, gpu);
   const auto end_as = [&](Status status, std::string reason) {
     reply.status = status;
     reply.reason = std::move(reason);
@@ -384,7 +417,7 @@ Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& pr
     const Implementation& implementation = find_implementation(technique, job);
     implementation.run(state);
     reply.projected = !state.measured();
-    if (reply.projected && launch.metrics.empty())
+    if (reply.projected && launch.metrics.empty() && job.kind != JobKind::activity)
       throw std::logic_error("neither measure() nor report() was called: no result is an error");
   } catch (const Skipped& skipped) {
     end_as(Status::skipped, skipped.reason);

@@ -7,6 +7,7 @@
 #include "harness/ensemble.h"
 #include "harness/gpu/device.h"
 #include "harness/job.h"
+#include "harness/profile/activity.h"
 
 namespace assay::harness {
 
@@ -14,10 +15,15 @@ namespace assay::harness {
 // `progress` is told sample counts and the relative half-width while timing.
 // With an `ensemble` every process calls it with the same job; the conductor's reply counts. A process that falls out
 // of step (it failed alone) throws OutOfStep: the job cannot go on.
-// `open_device` makes the GPU of a cuda case, when it is first asked for.
-using DeviceOpener = std::function<std::unique_ptr<gpu::Device>()>;
+// `gpu` makes the GPU of a cuda case when it is first asked for, and what records its kernels.
+struct GpuAccess {
+  std::function<std::unique_ptr<gpu::Device>()> open_device = gpu::open_device;
+  std::function<std::unique_ptr<profile::KernelActivity>()> open_activity = [] {
+    return profile::open_kernel_activity();
+  };
+};
 Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& progress = {},
-              Ensemble* ensemble = nullptr, const DeviceOpener& open_device = gpu::open_device);
+              Ensemble* ensemble = nullptr, const GpuAccess& gpu = {});
 
 class OutOfStep : public std::runtime_error {
  public:

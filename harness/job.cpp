@@ -8,10 +8,10 @@ namespace {
 using nlohmann::json;
 using results_db::LaunchRecord;
 
-constexpr const char* kind_names[] = {"describe", "gate", "time"};
+constexpr const char* kind_names[] = {"describe", "gate", "time", "activity"};
 
 JobKind kind_from(const std::string& text) {
-  for (int i = 0; i < 3; ++i)
+  for (int i = 0; i < 4; ++i)
     if (text == kind_names[i]) return static_cast<JobKind>(i);
   throw std::invalid_argument("not a job kind: " + text);
 }
@@ -102,7 +102,11 @@ json to_json(const LaunchRecord& launch) {
     parts.push_back({part.component, part.kind, number(part.value), to_string(part.provenance)});
   json intervals = json::array();
   for (const auto& span : launch.intervals) intervals.push_back({span.lane, span.name, span.start_ps, span.end_ps});
+  json kernels = json::array();
+  for (const auto& kernel : launch.kernels)
+    kernels.push_back({kernel.name, kernel.stream, kernel.start_ns, kernel.duration_ns, kernel.launch_json});
   return {{"stop_reason", launch.stop_reason},
+          {"kernels", std::move(kernels)},
           {"started_ns", launch.started_ns},
           {"wall_seconds", launch.wall_seconds},
           {"pid", launch.pid},
@@ -137,6 +141,12 @@ LaunchRecord launch_from(const json& object) {
                                 .provenance = results_db::provenance_from(part.at(3))});
   for (const auto& span : object.at("intervals"))
     launch.intervals.push_back({.lane = span.at(0), .name = span.at(1), .start_ps = span.at(2), .end_ps = span.at(3)});
+  for (const auto& kernel : object.at("kernels"))
+    launch.kernels.push_back({.name = kernel.at(0),
+                              .stream = kernel.at(1),
+                              .start_ns = kernel.at(2),
+                              .duration_ns = kernel.at(3),
+                              .launch_json = kernel.at(4)});
   launch.code_hash = object.at("code_hash");
   launch.descriptors_json = object.at("descriptors");
   launch.environment_json = object.at("environment");

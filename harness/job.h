@@ -14,7 +14,8 @@ namespace assay::harness {
 enum class JobKind {
   describe,  // declare work, draw nothing, time nothing
   gate,      // check against the oracle, run the mutants
-  time       // one launch
+  time,      // one launch
+  activity   // record what runs on the GPU, time nothing
 };
 
 struct Job {

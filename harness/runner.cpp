@@ -94,12 +94,12 @@ class Run {
     MachineLock lock = MachineLock::acquire(options_.command);
     check_load();
     describe();
-    add_roofs();
+    if (!options_.activity) add_roofs();
     const SignalScope signals;
     begin();
     skip_what_cannot_start();
     total_ = jobs_done_ + count_jobs();
-    if (options_.gate) gate();
+    if (gates()) gate();
     if (!options_.check_only) launch_all();
     return finish();
   }
@@ -229,6 +229,7 @@ class Run {
       run.expected_cases = static_cast<int>(cases_.size());
       run.tags = suite_.settings.tags;
       run.tags.insert(run.tags.end(), options_.tags.begin(), options_.tags.end());
+      if (options_.activity) run.tags.emplace_back("kernel-activity");
       run.environment_json = capture_environment_json();
       store_.begin_run(run);
     }
@@ -251,12 +252,15 @@ class Run {
 
   static bool is_roof(const Case& item) { return item.technique->id == roofs_of(item.backend); }
   static bool gateable(const Case& item) { return item.timer != "virtual" || item.implementation->projects; }
-  int launches_of(const Case& item) const { return item.timer == "virtual" ? 1 : item.settings.launches; }
+  bool gates() const { return options_.gate && !options_.activity; }
+  int launches_of(const Case& item) const {
+    return item.timer == "virtual" || options_.activity ? 1 : item.settings.launches;
+  }
 
   std::size_t count_jobs() const {
     std::size_t jobs = 0;
     for (std::size_t i = 0; i < cases_.size(); ++i) {
-      if (options_.gate && gateable(cases_[i]) && !gated_.contains(keys_[i])) ++jobs;
+      if (gates() && gateable(cases_[i]) && !gated_.contains(keys_[i])) ++jobs;
       for (int k = 0; k < launches_of(cases_[i]) && !options_.check_only; ++k)
         jobs += done_.contains({keys_[i], k}) ? 0 : 1;
     }
@@ -373,7 +377,7 @@ class Run {
     round_ = slot.ordinal;
     timed_here_.insert(i);
     tell(Progress::Phase::launch, i, 0, 0);
-    Job job = job_of(cases_[i], JobKind::time, seed_);
+    Job job = job_of(cases_[i], options_.activity ? JobKind::activity : JobKind::time, seed_);
     job.report_progress = static_cast<bool>(progress_);
     const auto reply = worker_->run(
         job, limits_, [&](std::size_t samples, double half) { tell(Progress::Phase::launch, i, samples, half); },

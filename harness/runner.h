@@ -19,6 +19,7 @@ struct RunOptions {
   std::optional<std::string> resume;  // run id: only its missing launches
   bool gate = true;
   bool check_only = false;   // gate every case and time none
+  bool activity = false;     // record what each case runs on the GPU; no gate, no times: a run of its own
   bool ignore_load = false;  // run on a busy machine and flag the run
   double mutant_budget_seconds = 2;
   WorkerLimits limits;

@@ -41,6 +41,7 @@ struct RunArguments {
   bool has_seed = false;
   bool no_gate = false;
   bool check_only = false;
+  bool kernels = false;
   bool roofs = false;
   bool no_roofs = false;
   bool ignore_load = false;
@@ -238,6 +239,9 @@ void run(const RunArguments& given, Context& context) {
   options.tags = given.tags;
   options.gate = !given.no_gate;
   options.check_only = given.check_only;
+  options.activity = given.kernels;
+  if (given.kernels && given.check_only)
+    throw UserError("run: --kernels and --check are two passes: run them one by one");
   if (given.no_gate && given.check_only) throw UserError("run: --check and --no-gate together leave nothing to do");
   options.ignore_load = given.ignore_load;
   if (given.has_seed) options.seed = given.seed;
@@ -318,6 +322,8 @@ void add_run(CLI::App& app, Context& context) {
       ->type_name("DURATION");
   command->add_flag("--no-gate", given->no_gate, "time without checking first (A/A studies of the harness)");
   command->add_flag("--check", given->check_only, "check every case and its mutants against the oracle; time nothing");
+  command->add_flag("--kernels", given->kernels,
+                    "record the kernels and copies of every cuda case (CUPTI) in a run of its own; time nothing");
   command->add_flag("--roofs,!--no-roofs", given->roofs, "probe the machine's roofs in the same run")
       ->each([given](const std::string& value) { given->no_roofs = value == "false"; });
   command->add_flag("--ignore-load", given->ignore_load, "run on a busy machine; the run is flagged");

@@ -45,6 +45,8 @@ struct Row {
     return !launches.empty() && std::all_of(launches.begin(), launches.end(),
                                             [](const LaunchRecord& launch) { return launch.status == Status::ok; });
   }
+  // Of a pass that recorded what runs on the GPU (assay run --kernels).
+  std::size_t kernels() const { return launches.empty() ? 0 : launches.front().kernels.size(); }
   // Of a run that timed nothing (assay run --check).
   bool checked_only() const { return launches.empty() && gate && gate->status == Status::ok; }
   const LaunchRecord* unfinished() const {
@@ -148,6 +150,7 @@ std::vector<Column> columns_for(const std::vector<const Row*>& group) {
                          if (const auto values = row.values(metric); !values.empty()) return spread_text(values, "s");
                        const LaunchRecord* bad = row.unfinished();
                        if (bad == nullptr && row.checked_only()) return std::string("checked only");
+                       if (bad == nullptr && row.kernels() > 0) return fmt::format("{} activities", row.kernels());
                        return bad == nullptr ? std::string("not run") : std::string(to_string(bad->status));
                      }});
   if (any("step_time"))

@@ -7,6 +7,7 @@
 #include "datasets/quantity.h"
 #include "datasets/user_error.h"
 #include "harness/cli/commands.h"
+#include "harness/cli/kernels_view.h"
 #include "harness/cli/run_view.h"
 #include "harness/table.h"
 
@@ -18,6 +19,7 @@ struct ShowArguments {
   ViewOptions view;
   bool runs = false;
   std::string samples;
+  bool kernels = false;
 };
 
 void show_runs(results_db::Store& store, const Context& context) {
@@ -80,6 +82,10 @@ void show(const ShowArguments& given, Context& context) {
     show_samples(store, run, given.samples);
     return;
   }
+  if (given.kernels) {
+    fmt::print("{}", kernels_of(store, run, given.view.filter, context));
+    return;
+  }
   if (context.json)
     fmt::print("{}\n", run_as_json(store, run, given.view));
   else
@@ -97,12 +103,15 @@ void add_show(CLI::App& app, Context& context) {
   command->add_flag("--markdown", given->view.markdown, "tables as Markdown");
   command->add_option("--filter", given->view.filter, "only cases whose key contains this");
   command->add_option("--samples", given->samples, "every sample of the matching cases, as CSV")->type_name("FILTER");
+  command->add_flag("--kernels", given->kernels,
+                    "what ran on the GPU, of a run made with `assay run --kernels`; --json has every one");
   command->footer(
       "Examples:\n"
       "  assay show\n"
       "  assay show latest~1 --filter flash-attention-2\n"
       "  assay show before --markdown\n"
       "  assay show --samples dtype=bf16 > samples.csv\n"
+      "  assay show kernel-activity --kernels\n"
       "The check column is the gate's error in units of its tolerance and the mutants it rejected.");
   command->callback([given, &context] { show(*given, context); });
 }

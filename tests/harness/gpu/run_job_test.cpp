@@ -73,12 +73,27 @@ Job job_of(JobKind kind, const std::string& timer = "event") {
   return job;
 }
 
+class FakeActivity final : public profile::KernelActivity {
+ public:
+  void start() override { started_ = true; }
+  std::vector<results_db::KernelRecord> stop() override {
+    if (!started_) throw std::logic_error("stopped before it was started");
+    return {{"doubling", "7", 100, 30000, R"({"grid":[1,1,1]})"}};
+  }
+
+ private:
+  bool started_ = false;
+};
+
 Reply run_on_fake(const Job& job, FakeDevice** seen = nullptr) {
-  return run_job(job, {}, nullptr, [&] {
+  GpuAccess gpu;
+  gpu.open_device = [&] {
     auto device = std::make_unique<FakeDevice>();
     if (seen != nullptr) *seen = device.get();
     return device;
-  });
+  };
+  gpu.open_activity = [] { return std::make_unique<FakeActivity>(); };
+  return run_job(job, {}, nullptr, gpu);
 }
 
 TEST(CudaGate, PoisonsDeviceOutputsAndRejectsTheMutants) {
@@ -141,11 +156,36 @@ TEST(CudaFault, IsOneFailedRowWithItsNameAndEndsTheProcess) {
   EXPECT_TRUE(reply_from_json(to_json_line(reply)).retire) << "the runner has to hear of it";
 }
 
+TEST(CudaActivity, IsAPassWithoutTimesThatSurvivesItsJourney) {
+  for (const std::string timer : {"event", "graph"}) {
+    const Reply reply = reply_from_json(to_json_line(run_on_fake(job_of(JobKind::activity, timer))));
+    ASSERT_EQ(reply.status, results_db::Status::ok) << reply.reason;
+    EXPECT_TRUE(reply.launch.samples.empty());
+    EXPECT_TRUE(reply.launch.metrics.empty()) << "times under a profiler are no times";
+    ASSERT_EQ(reply.launch.kernels.size(), 1U);
+    EXPECT_EQ(reply.launch.kernels[0].name, "doubling");
+    EXPECT_EQ(reply.launch.kernels[0].duration_ns, 30000);
+    EXPECT_EQ(reply.launch.kernels[0].launch_json, R"({"grid":[1,1,1]})");
+    EXPECT_EQ(nlohmann::json::parse(reply.launch.environment_json).at("pass"), "activity");
+  }
+}
+
+TEST(CudaActivity, WithoutCuptiIsSkippedWithTheReason) {
+  GpuAccess gpu;
+  gpu.open_device = [] { return std::make_unique<FakeDevice>(); };
+  gpu.open_activity = []() -> std::unique_ptr<profile::KernelActivity> {
+    throw profile::ActivityUnavailable("no CUPTI: libcupti.so.13 is not installed");
+  };
+  const Reply reply = run_job(job_of(JobKind::activity), {}, nullptr, gpu);
+  EXPECT_EQ(reply.status, results_db::Status::skipped);
+  EXPECT_EQ(reply.reason, "no CUPTI: libcupti.so.13 is not installed");
+}
+
 TEST(CudaCase, WithoutADeviceIsSkippedWithTheReasonWhateverIsAsked) {
   for (const JobKind kind : {JobKind::describe, JobKind::gate, JobKind::time}) {
-    const Reply reply = run_job(job_of(kind), {}, nullptr, []() -> std::unique_ptr<gpu::Device> {
-      throw gpu::NoDevice("no NVIDIA driver is loaded");
-    });
+    GpuAccess gpu;
+    gpu.open_device = []() -> std::unique_ptr<gpu::Device> { throw gpu::NoDevice("no NVIDIA driver is loaded"); };
+    const Reply reply = run_job(job_of(kind), {}, nullptr, gpu);
     EXPECT_EQ(reply.status, results_db::Status::skipped);
     EXPECT_EQ(reply.reason, "no device: no NVIDIA driver is loaded");
     EXPECT_EQ(reply.work.flops, 64) << "declared before the device was asked for";
