@@ -75,9 +75,9 @@ const char* direction(std::uint8_t kind) {
 
 // Record `any` seen as `Record`, plus what its kind says.
 template <typename Record>
-KernelRecord timed(const Record& record, std::string name, json shape) {
+KernelRecord timed(const Record& record, const std::string& name, json shape) {
   if (record.graphId != 0) shape["graph"] = record.graphId;
-  return {.name = std::move(name),
+  return {.name = name,
           .stream = std::to_string(record.streamId),
           .start_ns = static_cast<std::int64_t>(record.start),
           .duration_ns = static_cast<std::int64_t>(record.end - record.start),

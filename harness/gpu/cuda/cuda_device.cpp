@@ -66,6 +66,8 @@ class CudaDevice final : public Device {
     *gate_ = 0;
     check(cudaHostGetDevicePointer(&flag, gate_, 0), "mapping the launch gate");
     gate_on_device_ = reinterpret_cast<CUdeviceptr>(flag);
+    // Now rather than at the first flush: growing the pool behind a closed gate could wait for the gate.
+    flush_ = allocate(flush_bytes());
     wait_value_ = driver_entry<decltype(wait_value_)>("cuStreamWaitValue32", 11070);
   }
 
@@ -135,11 +137,7 @@ class CudaDevice final : public Device {
   }
   void open_gate() noexcept override { std::atomic_ref<std::uint32_t>(*gate_).store(closed_); }
 
-  void flush_cache() override {
-    const auto bytes = static_cast<std::size_t>(2 * facts_.l2_bytes);
-    if (flush_ == nullptr) flush_ = allocate(bytes);
-    fill(flush_, ++flushed_, bytes);
-  }
+  void flush_cache() override { fill(flush_, ++flushed_, flush_bytes()); }
 
   Graph capture(const std::function<void()>& enqueue) override {
     check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "capturing a graph");
@@ -165,6 +163,8 @@ class CudaDevice final : public Device {
   }
 
  private:
+  std::size_t flush_bytes() const { return static_cast<std::size_t>(2 * facts_.l2_bytes); }
+
   DeviceFacts facts_;
   cudaStream_t stream_ = nullptr;
   cudaMemPool_t pool_ = nullptr;

@@ -43,7 +43,8 @@ __global__ void __launch_bounds__(kThreads) draw_elements(T* elements, std::uint
   }
 }
 
-__global__ void __launch_bounds__(kThreads) copy_vectors(const uint4* from, uint4* to, std::uint64_t vectors) {
+__global__ void __launch_bounds__(kThreads, kBlocksAMultiprocessor)
+    copy_vectors(const uint4* from, uint4* to, std::uint64_t vectors) {
   const std::uint64_t step = thread_count();
   std::uint64_t i = thread_index();
   for (; i + (kUnroll - 1) * step < vectors; i += kUnroll * step) {

@@ -136,7 +136,7 @@ TEST(Nvtx, NamesRangesByCaseAndPhase) {
                "[mutant last-element-skipped][compare][run][compare]]");
   forget();
   run_on_fake(job_of(JobKind::time));
-  EXPECT_EQ(std::string(heard()).rfind("[fixture/on-device cuda [draw][sample]", 0), 0U) << heard();
+  EXPECT_EQ(std::string(heard()).rfind("[fixture/on-device cuda [draw][run][sample]", 0), 0U) << heard();
 }
 #endif
 
