@@ -7,7 +7,8 @@ namespace assay::harness {
 gpu::Device& State::device() { throw std::logic_error("only cases of backend cuda have a device"); }
 
 void State::device_output(std::string name, void*, std::size_t) {
-  throw std::logic_error("output '" + name + "' is on a device, but only cases of backend cuda have one");
+  name = "output '" + name + "' is on a device, but only cases of backend cuda have one";
+  throw std::logic_error(name);
 }
 
 }  // namespace assay::harness
