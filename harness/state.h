@@ -74,8 +74,9 @@ class State {
 
   // -- run it: the region that is timed. Call exactly once, last; not at all for projected cases.
   virtual void measure(std::function<void()> region) = 0;
-  // In its place for an implementation that `projects`: the gate checks the region as any other; a launch runs it once,
-  // untimed, and `report` gives the metrics that are its result. Describing a case runs neither.
+  // In its place for work in virtual time: a launch runs the region once, untimed, and `report` gives the metrics that
+  // are its result; where the implementation `projects` the gate checks the region as any other. Describing a case runs
+  // neither, so what the user can mend must be refused before.
   virtual void project(const std::function<void()>& region, const std::function<void()>& report) {
     region();
     report();

@@ -131,8 +131,9 @@ void run(State& state) {
   // Nobody has measured such a package.
   state.descriptor("domain:calibrated", "outside: no measurement of a PIM package");
   const DecodePlan plan{.prompt = state.integer("prompt"), .generated = state.integer("generated")};
-  const PimRun decoded = decode(mapping, plan);
-  report(state, mapping, plan, decoded, reach_of(descriptor, mapping.shape(), plan));
+  PimRun decoded;
+  state.project([&] { decoded = decode(mapping, plan); },
+                [&] { report(state, mapping, plan, decoded, reach_of(descriptor, mapping.shape(), plan)); });
 }
 
 harness::Value word(const char* text) { return harness::Value(std::string(text)); }

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
+#include <fstream>
+
 #include "tests/e2e/program.h"
 
 namespace assay::e2e {
@@ -137,6 +139,69 @@ TEST_F(BadInput, TraceWithACorruptLineNamesFileLineAndColumn) {
   refused("run sarathi --set model=llama2-7b --set tensor=3", {"tensor: found 3", "heads"});
   EXPECT_FALSE(std::filesystem::exists(scratch_.database()) && scratch_.assay("show").code == 0)
       << "nothing may be recorded";
+}
+
+// A descriptor of the project under another name, without the line of one key.
+std::string without(const Scratch& scratch, const std::string& descriptor, const std::string& name,
+                    const std::string& key) {
+  std::ifstream file(std::string(ASSAY_SOURCE_DIR) + "/datasets/" + descriptor);
+  std::string text, line;
+  while (std::getline(file, line))
+    if (line.rfind("id = ", 0) == 0) {
+      text += "id = \"" + name + "\"\n";
+    } else if (line.rfind(key + " = ", 0) != 0) {
+      text += line + "\n";
+    }
+  return scratch.write(name + ".toml", text).string();
+}
+
+TEST_F(BadInput, ADescriptorThatLacksANumberNamesFileAndKey) {
+  const std::string device = without(scratch_, "hardware/devices/a100-80g-sxm.toml", "mine", "memory_bandwidth");
+  refused("run sarathi --set requests=10 --set device=" + device, {"mine.toml: memory_bandwidth is missing"});
+  const std::string peak = without(scratch_, "hardware/devices/a100-80g-sxm.toml", "blunt", "peak_fp16");
+  refused("run sarathi --set requests=10 --set device=" + peak, {"blunt.toml: peak_fp16 is missing"});
+  const std::string model = without(scratch_, "models/gpt2-small.toml", "small", "layers");
+  refused("run gpu-decode --set model=" + model, {"small.toml: layers is missing"});
+  refused("run pim-gpt --set model=" + model, {"small.toml: layers is missing"});
+  const std::string cluster = without(scratch_, "hardware/clusters/dgx-a100.toml", "lone", "intra_bandwidth");
+  for (const char* technique : {"ring-attention", "ulysses", "megatron-sp"})
+    refused(std::string("run parallelism/sequence/") + technique + " --fabric cluster --set cluster=" + cluster,
+            {"lone.toml: intra_bandwidth is missing"});
+  EXPECT_FALSE(std::filesystem::exists(scratch_.database())) << "nothing may be recorded";
+}
+
+TEST_F(BadInput, WhatAModelledClusterCannotHoldIsRefusedBeforeAnythingIsRecorded) {
+  const std::string run = "run parallelism/sequence/ring-attention --fabric cluster ";
+  refused(run + "--set cluster=dgx-a101", {"dgx-a101", "dgx-a100"});
+  refused(run + "--set ranks=16 --set cluster=sarathi-8xa40", {"16", "8"});
+  refused("run parallelism/sequence/megatron-sp --fabric cluster --axis ranks=3", {"ranks: found 3", "heads"});
+  refused("run vllm-paged --set pipeline=3", {"pipeline: found 3", "layers of llama2-7b (32)"});
+  refused("run sarathi --set pipeline=2 --set tensor=8 --set cluster=sarathi-8xa40 --set device=a40-48g",
+          {"pipeline: found 2 stages of 8", "8 devices of sarathi-8xa40"});
+  EXPECT_FALSE(std::filesystem::exists(scratch_.database()));
+}
+
+TEST_F(BadInput, AProfileWithAnUnknownOperatorNamesIt) {
+  const std::string head = "device,model,n_head,n_kv_head,n_embd,n_ff,tensor_parallel,num_tokens,";
+  const std::string row = "a100,m,32,32,4096,11008,1,64,0.05\n";
+  refused("validate " + scratch_.write("ops.csv", head + "attn_pre_prjo_ms\n" + row).string(),
+          {"ops.csv:1: unknown operator attn_pre_prjo_ms", "attn_pre_proj_ms"});
+  refused("validate " +
+              scratch_.write("cells.csv", head + "attn_pre_proj_ms\n" + row + "a100,m,32,x" + row.substr(12)).string(),
+          {"cells.csv:3:", "n_kv_head: 'x"});
+  refused("validate " + scratch_
+                            .write("links.csv",
+                                   "collective,ranks,devices_per_node,bytes,median_ms\n"
+                                   "all_redcue,2,1,2048,0.04\n")
+                            .string(),
+          {"links.csv:2:1: collective: unknown operator 'all_redcue'", "all_reduce"});
+  refused("validate " + scratch_.path("none.csv").string(), {"none.csv"});
+}
+
+TEST_F(BadInput, AMissingLauncherIsNamed) {
+  refused("run parallelism/sequence/ulysses --fabric mpi --ignore-load --launcher /nowhere/mpirun",
+          {"--launcher: found '/nowhere/mpirun'"});
+  EXPECT_FALSE(std::filesystem::exists(scratch_.database()));
 }
 
 }  // namespace

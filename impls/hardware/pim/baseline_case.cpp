@@ -13,6 +13,25 @@ using results_db::Provenance;
 
 harness::Value word(const char* text) { return harness::Value(std::string(text)); }
 
+void report_baseline(harness::State& state, const DecodePlan& plan, const BaselineRun& run) {
+  const auto tokens = static_cast<double>(plan.generated);
+  const auto metric = [&](const char* name, double value, const char* unit) {
+    state.report({name, value, unit, Provenance::projected, {}, {}});
+  };
+  metric("step_time", run.seconds / static_cast<double>(plan.steps()), "s");
+  metric("e2e_latency", run.seconds, "s");
+  metric("ttft", run.first_token, "s");
+  if (plan.generated > 1) metric("tpot", (run.seconds - run.first_token) / (tokens - 1), "s");
+  metric("throughput", tokens / run.seconds, "token/s");
+  metric("energy", run.joules, "J");
+  metric("energy_per_token", run.joules / tokens, "J/token");
+  metric("power", run.joules / run.seconds, "W");
+  metric("dram_bytes", run.bytes, "B");
+  state.breakdown({"memory", "time", run.memory_seconds, Provenance::projected});
+  state.breakdown({"compute", "time", run.compute_seconds, Provenance::projected});
+  state.breakdown({"launches", "time", run.launch_seconds, Provenance::projected});
+}
+
 }  // namespace
 
 std::vector<harness::Axis> baseline_axes(const char* device, const char* dtype) {
@@ -51,22 +70,7 @@ void run_baseline(harness::State& state) {
     software.launch_seconds = state.real("launch");
   }
   const BaselineRun run = decode_on(device, state.text("dtype"), gpt_shape(model), plan, software);
-  const auto tokens = static_cast<double>(plan.generated);
-  const auto metric = [&](const char* name, double value, const char* unit) {
-    state.report({name, value, unit, Provenance::projected, {}, {}});
-  };
-  metric("step_time", run.seconds / static_cast<double>(plan.steps()), "s");
-  metric("e2e_latency", run.seconds, "s");
-  metric("ttft", run.first_token, "s");
-  if (plan.generated > 1) metric("tpot", (run.seconds - run.first_token) / (tokens - 1), "s");
-  metric("throughput", tokens / run.seconds, "token/s");
-  metric("energy", run.joules, "J");
-  metric("energy_per_token", run.joules / tokens, "J/token");
-  metric("power", run.joules / run.seconds, "W");
-  metric("dram_bytes", run.bytes, "B");
-  state.breakdown({"memory", "time", run.memory_seconds, Provenance::projected});
-  state.breakdown({"compute", "time", run.compute_seconds, Provenance::projected});
-  state.breakdown({"launches", "time", run.launch_seconds, Provenance::projected});
+  state.project([] {}, [&] { report_baseline(state, plan, run); });
 }
 
 }  // namespace assay::hardware

@@ -125,26 +125,16 @@ class Projected {
   std::vector<OpWork> used_;
 };
 
-}  // namespace
-
-void project_layer(harness::State& state, const LayerScheme& scheme) {
+void report_projection(harness::State& state, const LayerScheme& scheme, const datasets::Cluster& cluster,
+                       const Projected& projected_run, const RunReport& run) {
   const SequenceProblem& problem = scheme.problem;
-  const std::string root = datasets::data_root();
-  const datasets::Cluster cluster = datasets::load_cluster(state.text("cluster"), root);
-  const datasets::Device device = datasets::load_device(cluster.device, root);
-  state.descriptor("cluster:" + cluster.id, cluster.hash);
-  state.descriptor("device:" + device.id, device.hash);
-  if (!device.calibration.empty()) state.descriptor("carried:" + device.id, device.calibration);
-
-  Projected projected_run(scheme.program(problem), problem.ranks, device);
-  const RunReport run = projected_run.run_nominal(cluster, {.ranks = kTimelineRanks, .per_rank = 512});
   state.descriptor("domain:calibrated", projected_run.domain());
 
   const auto& critical = run.ranks[static_cast<std::size_t>(run.critical_rank())];
   const double step = substrate::to_seconds(run.makespan());
   const double on_wire = substrate::to_seconds(critical.exposed_transfer);
   const double late = substrate::to_seconds(critical.exposed - critical.exposed_transfer);
-  const Reach reach = state.gating() ? Reach(step) : projected_run.step_interval(cluster, step);
+  const Reach reach = projected_run.step_interval(cluster, step);
   state.report({"step_time", step, "s", Provenance::projected, reach.low(), reach.high()});
   // Rates follow from the step.
   const auto rate = [&](const char* name, double work, const char* unit) {
@@ -160,6 +150,30 @@ void project_layer(harness::State& state, const LayerScheme& scheme) {
   state.breakdown({"late_peer", "time", late, Provenance::projected});
   for (const substrate::Interval& each : run.intervals)
     state.interval({fmt::format("rank {} / {}", each.rank, to_string(each.lane)), each.name, each.start, each.end});
+}
+
+}  // namespace
+
+void project_layer(harness::State& state, const LayerScheme& scheme) {
+  const SequenceProblem& problem = scheme.problem;
+  const std::string root = datasets::data_root();
+  const datasets::Cluster cluster = datasets::load_cluster(state.text("cluster"), root);
+  const datasets::Device device = datasets::load_device(cluster.device, root);
+  state.descriptor("cluster:" + cluster.id, cluster.hash);
+  state.descriptor("device:" + device.id, device.hash);
+  if (!device.calibration.empty()) state.descriptor("carried:" + device.id, device.calibration);
+
+  // What cannot be is refused before anything is simulated: too few devices, no peak of the dtype.
+  const substrate::ClusterFabric holds_them({.cluster = cluster,
+                                             .operator_seconds = nullptr,
+                                             .memory_bandwidth = device.at("memory_bandwidth"),
+                                             .ranks = problem.ranks});
+  const auto dtype = problem.dtype == substrate::DType::bf16 ? substrate::OpDtype::bf16 : substrate::OpDtype::fp32;
+  static_cast<void>(substrate::peak(device, dtype));
+  Projected projected_run(scheme.program(problem), problem.ranks, device);
+  RunReport run;
+  state.project([&] { run = projected_run.run_nominal(cluster, {.ranks = kTimelineRanks, .per_rank = 512}); },
+                [&] { report_projection(state, scheme, cluster, projected_run, run); });
 }
 
 std::vector<harness::Axis> sequence_cluster_axes() {
