@@ -1,5 +1,6 @@
 // assay db: keeping results databases. Everything here stands on the store; nothing knows SQL.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -234,6 +235,28 @@ void prune(const Context& context, double keep_days, bool dry_run) {
   fmt::print("  metrics, quantiles and histograms stay\n");
 }
 
+// -- tag
+// ----------------------------------------------------------------------------------------------------------------------
+
+void tag_run(const Context& context, const std::string& selector, const std::vector<std::string>& tags) {
+  for (const std::string& tag : tags)
+    if (tag.empty() || tag.starts_with("latest") || tag.find_first_of(" ,:=") != std::string::npos)
+      throw UserError(
+          fmt::format("db tag: found '{}', expected a word without spaces, commas, colons and equals signs, "
+                      "and not latest",
+                      tag));
+  Store store = Store::open(context.database, Open::read_write);
+  results_db::RunRecord run = store.find_run(selector);
+  run.tags.insert(run.tags.end(), tags.begin(), tags.end());
+  store.begin_run(run);  // of a run that is there: its tags are added, everything else stays
+  run = store.find_run(run.id);
+  store.close();
+  if (context.json)
+    print_json({{"run", run.id}, {"tags", run.tags}});
+  else
+    fmt::print("run {} on {} is tagged {}\n", run.id.substr(0, 8), run.machine.name, fmt::join(run.tags, " "));
+}
+
 // -- the parser
 // ---------------------------------------------------------------------------------------------------------------
 
@@ -298,6 +321,14 @@ void add_writing(CLI::App* db, Context& context) {
     import_files(context, *sources, *options);
   });
 
+  auto run = std::make_shared<std::string>();
+  auto tags = std::make_shared<std::vector<std::string>>();
+  command = add(db, "tag", "mark a run, to find it again by name: the newest run with a tag is the one that is meant",
+                "  assay db tag latest baseline\n");
+  command->add_option("RUN", *run, "an id or its beginning, a tag, latest, latest~1")->required();
+  command->add_option("TAG", *tags, "one or more words")->required();
+  command->callback([&context, run, tags] { tag_run(context, *run, *tags); });
+
   auto keep_days = std::make_shared<double>(0);
   auto dry_run = std::make_shared<bool>(false);
   command = add(db, "prune", "drop raw samples of old launches; metrics, quantiles and histograms stay",
@@ -324,7 +355,7 @@ void add_writing(CLI::App* db, Context& context) {
 }  // namespace
 
 void add_db(CLI::App& app, Context& context) {
-  CLI::App* db = add(&app, "db", "keep results databases: info, check, merge, import, export, prune, sample",
+  CLI::App* db = add(&app, "db", "keep results databases: info, check, merge, import, export, prune, tag, sample",
                      "  assay db info\n"
                      "  assay --db all.db db merge laptop.db server.db\n"
                      "  assay db import bench.json\n"
