@@ -158,8 +158,8 @@ class Gating {
                     size >= std::log1p(allowance));
     if (item.suspect) {
       item.since = first_bad(past, lower);
-      item.clock_a = clock_of(base_->id, row.id_a);
-      item.clock_b = clock_of(head_->id, row.id_b);
+      item.clock_a = median_clock(store_, base_->id, row.id_a);
+      item.clock_b = median_clock(store_, head_->id, row.id_b);
     }
     item.compared = std::move(row);
     return item;
@@ -188,16 +188,6 @@ class Gating {
     std::size_t first = head;
     while (first > base + 1 && is_bad(first - 1)) --first;
     return told(first, first == head ? "only this run" : "outside its fence");
-  }
-
-  // Median clock of the samples, where they were read.
-  std::optional<double> clock_of(const std::string& run, std::int64_t case_id) {
-    std::vector<double> clocks;
-    for (const auto& launch : store_.launches(run, case_id))
-      for (const float hz : launch.sample_clock_hz)
-        if (hz > 0) clocks.push_back(hz);
-    if (clocks.empty()) return std::nullopt;
-    return stats::median(clocks);
   }
 
   // What the base measured has to be measured again, or the gate does not know.
@@ -308,6 +298,15 @@ RunRecord find_base(results_db::Store& store, const std::string& ref, const RunR
 
 GateReport gate(results_db::Store& store, const GateOptions& options) { return Gating(store, options)(); }
 
+std::optional<double> median_clock(results_db::Store& store, const std::string& run, std::int64_t case_id) {
+  std::vector<double> clocks;
+  for (const auto& launch : store.launches(run, case_id))
+    for (const float hz : launch.sample_clock_hz)
+      if (hz > 0) clocks.push_back(hz);
+  if (clocks.empty()) return std::nullopt;
+  return stats::median(clocks);
+}
+
 std::string headline(const GateReport& report) {
   std::string missing;
   if (!report.missing.empty())
@@ -348,13 +347,15 @@ std::string explain(const GateReport& report, const GatedCase& item) {
                            ? fmt::format(" ({} confirming run{})", item.confirm_runs, item.confirm_runs == 1 ? "" : "s")
                            : "");
     if (decision.design == stats::Design::separate)
-      out += item.fence.known()
-                 ? fmt::format(
-                       "  sessions of this case differ by up to {:.2g}% (from {} launches of {} runs): so much is "
-                       "allowed\n",
-                       100 * item.fence.allowance(), item.fence.launches, item.fence.runs)
-                 : fmt::format("  its past is too short to know how sessions differ: {:.2g}% is allowed\n",
-                               100 * decision.session_allowance);
+      out +=
+          item.fence.known()
+              ? fmt::format(
+                    "  sessions of this case differ by up to {:.2g}% (from {} launches of {} runs): so much is "
+                    "allowed\n",
+                    100 * item.fence.allowance(), item.fence.launches, item.fence.runs)
+              : fmt::format(
+                    "  taken at separate times: {:.2g}% is allowed, as its own past does not say how sessions differ\n",
+                    100 * decision.session_allowance);
     if (!std::isnan(decision.p))
       out += fmt::format("  rule: p {:.2g}, q {:.2g} over {} cases; size {} in multiples of noise or floor\n",
                          decision.p, decision.q, report.cases.size(), to_string(item.magnitude));

@@ -60,6 +60,9 @@ std::string confirm_tag(const results_db::RunRecord& head);
 
 GateReport gate(results_db::Store& store, const GateOptions& options);
 
+// Median clock of a case's samples in a run, where they have one.
+std::optional<double> median_clock(results_db::Store& store, const std::string& run, std::int64_t case_id);
+
 // One sentence: "nothing compared: ...", "2 cases are SLOWER, ..." as headline of every form of the report.
 std::string headline(const GateReport& report);
 // Why the case got its verdict, in words; several lines.

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <sstream>
 
 #include "datasets/quantity.h"
 #include "datasets/user_error.h"
@@ -11,6 +12,7 @@
 #include "harness/cli/compare_live.h"
 #include "harness/cli/compare_view.h"
 #include "harness/comparison.h"
+#include "harness/gate.h"
 
 namespace assay::cli {
 namespace {
@@ -24,6 +26,7 @@ struct CompareArguments {
   std::string session_noise = "5%";
   std::string metric;
   std::string unsure = "pass";
+  std::string explain;  // "true": a flag; else which cases to explain in words
   CompareView view;
   LiveArguments live;
 };
@@ -58,10 +61,45 @@ std::string selector_of(const results_db::RunRecord& run, const harness::Selecto
   return text;
 }
 
+// Cases whose key or name has all the words, told in words.
+std::string in_words(results_db::Store& store, const harness::Comparison& comparison, const std::string& asked) {
+  harness::GateReport report;
+  report.base = comparison.run_a;
+  report.head = comparison.run_b;
+  report.environment = comparison.environment;
+  std::string text = asked;
+  std::replace(text.begin(), text.end(), ',', ' ');
+  for (const harness::ComparedCase& row : comparison.cases) {
+    std::istringstream words(text);
+    bool fits = true;
+    for (std::string word; words >> word;)
+      fits = fits && (row.key_a + " " + row.key_b + " " + row.name).find(word) != std::string::npos;
+    if (!fits) continue;
+    harness::GatedCase item;
+    item.compared = row;
+    item.suspect = row.provenance == results_db::Provenance::measured;  // a clock has a say
+    item.magnitude = harness::stats::magnitude_of(row.decision.ratio, row.decision.session_allowance,
+                                                  harness::stats::DecisionRule{}.effect_floor);
+    item.clock_a = harness::median_clock(store, comparison.run_a.id, row.id_a);
+    item.clock_b = harness::median_clock(store, comparison.run_b.id, row.id_b);
+    report.cases.push_back(std::move(item));
+  }
+  if (report.cases.empty())
+    throw UserError(fmt::format("compare: --explain={}: no compared case has all of these words", asked));
+  std::string out;
+  for (const harness::GatedCase& item : report.cases) out += (out.empty() ? "" : "\n") + harness::explain(report, item);
+  return out;
+}
+
 void print(const harness::Comparison& comparison, const CompareArguments& given, const DecisionRule& rule,
            Context& context) {
   const bool interrupted = given.live.live && comparison.run_a.status == "interrupted";
   context.exit_code = interrupted ? interrupted_code : exit_code_of(comparison, given.unsure);
+  if (!given.explain.empty() && given.explain != "true" && !context.json) {
+    results_db::Store store = results_db::Store::open(context.database, results_db::Open::read_only);
+    fmt::print("{}", in_words(store, comparison, given.explain));
+    return;
+  }
   fmt::print("{}", context.json ? comparison_as_json(comparison, rule, context.exit_code)
                                 : comparison_as_text(comparison, context, given.view));
   if (interrupted)
@@ -120,7 +158,8 @@ void add_compare(CLI::App& app, Context& context) {
   command->add_option("--only", given->view.only, "show only these verdicts; the others are counted")
       ->delimiter(',')
       ->check(CLI::IsMember({"faster", "slower", "same", "unsure"}, CLI::ignore_case));
-  command->add_flag("--explain", given->view.explain, "p, q, design and reason of every row");
+  command->add_flag("--explain", given->explain,
+                    "p, q, design and reason of every row; --explain=WORDS: those cases in words");
   command->add_flag("--markdown", given->view.markdown, "the table as Markdown");
   command->footer(
       "A selector is RUN, KEY=VALUE,KEY=VALUE... or RUN:KEY=VALUE,...\n"
@@ -140,11 +179,15 @@ void add_compare(CLI::App& app, Context& context) {
       "  assay compare latest:technique=flash-attention-1 latest:technique=flash-attention-2\n"
       "  assay compare dtype=fp32 dtype=bf16 --min-effect 5% --only slower\n"
       "  assay compare main my-branch --unsure=fail --json\n"
+      "  assay compare before after --explain=flash-attention-2,sequence_length=4096\n"
       "  assay compare machine=lab machine=desk\n"
-      "  assay compare commit=3f2a91c commit=77b01de,technique=flash-attention-2\n"
+      "  assay compare commit=3f2a91c,technique=flash-attention-2 commit=77b01de,technique=flash-attention-2\n"
       "  assay compare --live technique=flash-attention-1 technique=flash-attention-2 --unsure=rerun\n"
       "  assay compare --live latest latest --binary-a old/bin/assay --binary-b new/bin/assay");
-  command->callback([given, &context] { run_compare(*given, context); });
+  command->callback([given, &context] {
+    given->view.explain = given->explain == "true";
+    run_compare(*given, context);
+  });
 }
 
 }  // namespace assay::cli

@@ -1,5 +1,5 @@
-// assay history and assay gate as a user types them, over the sample database (planted: the tiled kernel at 4096 tokens
-// is 9% slower from the sixth of eight nights on).
+// assay history, gate, calibrate and selectors of compare as a user types them, over the sample database (planted: the
+// tiled kernel at 4096 tokens is 9% slower from the sixth of eight nights on).
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -80,6 +80,48 @@ TEST_F(Tracking, GateExitsByWhatItFound) {
   EXPECT_EQ(data.at("suspects"), 1);
   EXPECT_EQ(data.at("cases")[0].at("case"), "sample/tiled-attention cpu tokens=4096");
   EXPECT_EQ(data.at("cases")[0].at("first_bad").at("run").get<std::string>().substr(0, 8), "5a3b1e06");
+}
+
+TEST_F(Tracking, CompareTakesCommitsMachinesTagsAndSuites) {
+  const json data = json::parse(assay("--json compare commit=5a3b1e03,technique=tiled-attention "
+                                      "commit=5a3b1e07,technique=tiled-attention")
+                                    .out);
+  EXPECT_EQ(data.at("a").at("commit"), "5a3b1e03");
+  EXPECT_EQ(data.at("b").at("commit"), "5a3b1e07");
+  EXPECT_EQ(data.at("cases").size(), 2U) << data.dump(1);
+  EXPECT_EQ(json::parse(assay("--json compare latest~2:machine=sample latest:tag=sample,suite=sample").out)
+                .at("a")
+                .at("commit"),
+            "5a3b1e05");
+  const auto refused = [&](const std::string& arguments, const std::string& words) {
+    const Outcome outcome = assay("compare " + arguments);
+    EXPECT_EQ(outcome.code, 2) << arguments;
+    EXPECT_TRUE(says(outcome.err, words)) << outcome.err;
+  };
+  refused("machine=moon latest", "no run has machine=moon");
+  refused("latest~9:machine=sample latest", "8 runs have machine=sample");
+  refused("5a3b1e01:commit=5a3b1e03 latest", "run 5a3b1e01 does not have commit=5a3b1e03");
+  refused("latest~1 latest --explain=moon", "no compared case has all of these words");
+}
+
+TEST_F(Tracking, CompareExplainsACaseInWords) {
+  const Outcome told = assay("compare latest~4 latest --explain=tiled-attention,tokens=4096");
+  EXPECT_EQ(told.code, 0) << told.err;
+  for (const char* part : {"sample/tiled-attention cpu tokens=4096\n", "UNSURE: +", "4 of 1 base run, 4 now",
+                           "clock: not readable", "environment differs: build.commit"})
+    EXPECT_TRUE(says(told.out, part)) << part << "\n" << told.out;
+  EXPECT_FALSE(says(told.out, "naive-attention"));
+}
+
+TEST_F(Tracking, CalibrateNeedsLaunchesAndAnAim) {
+  const Outcome few = assay("calibrate --run latest");
+  EXPECT_EQ(few.code, 3) << few.out;
+  EXPECT_TRUE(says(few.out, "left out: sample/naive-attention cpu tokens=1024: 4 launches with samples, it takes 20"))
+      << few.out;
+  EXPECT_TRUE(says(few.err, "nothing calibrated")) << few.err;
+  EXPECT_EQ(assay("calibrate").code, 2);
+  EXPECT_EQ(assay("calibrate naive-attention --run latest").code, 2);
+  EXPECT_EQ(assay("calibrate nonsense").code, 2);
 }
 
 TEST_F(Tracking, GateWritesFilesForCi) {
