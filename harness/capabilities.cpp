@@ -236,6 +236,8 @@ KernelAnswers ask_kernel() {
   }
   const std::string rank_program = rank_program_of(own_program());
   answers.rank_program = access(rank_program.c_str(), X_OK) == 0;
+  const std::string program = own_program();
+  answers.dashboard = access((program.substr(0, program.rfind('/') + 1) + "assay-gui").c_str(), X_OK) == 0;
   try {
     answers.launcher = find_launcher("", rank_program).path;
   } catch (const UserError& named) {
@@ -262,6 +264,10 @@ std::vector<Capability> capabilities(const SystemFacts& facts, const KernelAnswe
   parts.push_back(perf(facts, answers));
   parts.push_back(energy(answers));
   parts.push_back(mpi(answers));
+  parts.push_back(
+      {"dashboard", answers.dashboard ? Readiness::ready : Readiness::absent,
+       answers.dashboard ? "assay-gui (Qt 6)" : "this build has no assay-gui", "assay gui",
+       answers.dashboard ? "" : "./ci/bootstrap && cmake --preset release && cmake --build --preset release"});
   parts.push_back(cuda_toolkit());
   parts.push_back(nvidia_gpu(facts, answers));
   parts.push_back({"NCCL", answers.nccl ? Readiness::ready : Readiness::absent,

@@ -31,6 +31,7 @@ struct KernelAnswers {
   bool profiling_admin_only = false;  // the NVIDIA driver keeps GPU counters to administrators
   std::string launcher;               // of fabric mpi, its path; "" when there is none
   bool rank_program = false;          // this build has the program it starts
+  bool dashboard = false;             // assay-gui stands beside this program
   std::string launcher_problem;       // one line, where a launcher was named and cannot be used
 };
 KernelAnswers ask_kernel();

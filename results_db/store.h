@@ -5,6 +5,7 @@
 // Reals that are NaN are kept as NULL and come back as NaN (an optional comes back empty); samples come back bit for
 // bit.
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,6 +53,22 @@ struct StoreInfo {
   std::int64_t machines = 0, runs = 0, unfinished_runs = 0, cases = 0, launches = 0, failed_launches = 0, samples = 0,
                sample_bytes = 0, pruned_launches = 0, claims = 0, verdicts = 0;
   std::int64_t first_ns = 0, last_ns = 0;  // start of the oldest and newest run
+};
+
+struct RunCounts {
+  std::int64_t cases = 0, launches = 0, failed = 0, skipped = 0;
+};
+
+// A launch that has a timeline, without it.
+struct TimelineSummary {
+  std::int64_t case_id = 0;
+  int ordinal = 0;
+  std::int64_t intervals = 0, kernels = 0;
+};
+
+struct Timeline {
+  std::vector<IntervalRecord> intervals;
+  std::vector<KernelRecord> kernels;
 };
 
 class Store {
@@ -110,6 +127,9 @@ class Store {
   std::vector<AlertRecord> alerts();                                     // newest first
   std::vector<ArtifactRecord> artifacts(const std::string& run);
   StoreInfo info();
+  std::map<std::string, RunCounts> run_counts();                   // of every run with a launch, by its id
+  std::vector<TimelineSummary> timelines(const std::string& run);  // its launches that have intervals or kernels
+  Timeline timeline(const std::string& run, std::int64_t case_id, int ordinal);
 
   // -- keeping it
   CheckReport check();

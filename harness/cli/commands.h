@@ -35,6 +35,7 @@ void add_validate(CLI::App& app, Context& context);
 void add_probe(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
 void add_worker(CLI::App& app, Context& context);
+void add_gui(CLI::App& app, Context& context);
 void add_completion(CLI::App& app, Context& context);
 void add_manual(CLI::App& app, Context& context);
 

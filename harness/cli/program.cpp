@@ -80,6 +80,7 @@ int run_program(int argc, char** argv) {
   add_db(app, context);
   add_doctor(app, context);
   add_list(app, context);
+  add_gui(app, context);
   add_completion(app, context);
   add_manual(app, context);
   context.color = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;

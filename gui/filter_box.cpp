@@ -1,0 +1,78 @@
+#include "gui/filter_box.h"
+
+#include <QAbstractItemView>
+#include <QCompleter>
+#include <QKeyEvent>
+#include <QStringListModel>
+
+#include "gui/theme.h"
+
+namespace assay::gui {
+
+FilterBox::FilterBox(Session& session, QWidget* parent) : QLineEdit(parent), session_(session) {
+  setPlaceholderText(tr("Filter  ( / )   flash  seq>=4k  dtype=bf16  -naive"));
+  setAccessibleName(tr("filter"));
+  setClearButtonEnabled(true);
+  words_ = new QStringListModel(this);
+  completer_ = new QCompleter(words_, this);
+  // The model already holds only what fits: several words cannot be matched as one prefix.
+  completer_->setCompletionMode(QCompleter::UnfilteredPopupCompletion);
+  completer_->setWidget(this);
+  connect(completer_, QOverload<const QString&>::of(&QCompleter::activated), this, [this](const QString& text) {
+    setText(text.endsWith(QLatin1Char('=')) ? text : text + QLatin1Char(' '));
+    session_.set_filter(this->text());
+  });
+  connect(this, &QLineEdit::textEdited, this, [this](const QString& text) {
+    session_.set_filter(text);
+    offer();
+  });
+  connect(&session_, &Session::filter_changed, this, [this] {
+    const std::string& problem = session_.filter().problem;
+    setToolTip(text_of(problem));
+    setStyleSheet(problem.empty() ? QString() : QStringLiteral("border: 1px solid %1;").arg(theme().bad.name()));
+  });
+}
+
+QStringList FilterBox::offered() const { return words_->stringList(); }
+
+void FilterBox::offer() {
+  QStringList words;
+  if (const auto data = session_.run(); data && !text().isEmpty())
+    for (const std::string& line : completions(text().toStdString(), *data)) words << text_of(line);
+  if (words.size() > 40) words.resize(40);
+  words_->setStringList(words);
+  const bool done = words.isEmpty() || (words.size() == 1 && words.front() == text());
+  if (done || !isVisible())
+    completer_->popup()->hide();
+  else
+    completer_->complete();
+}
+
+void FilterBox::keyPressEvent(QKeyEvent* event) {
+  const bool open = completer_->popup()->isVisible();
+  if (open && (event->key() == Qt::Key_Return || event->key() == Qt::Key_Enter || event->key() == Qt::Key_Tab)) {
+    if (completer_->popup()->currentIndex().isValid()) {
+      event->ignore();  // the pop-up takes it
+      return;
+    }
+    completer_->popup()->hide();
+  }
+  if (event->key() == Qt::Key_Escape) {
+    if (open) {
+      completer_->popup()->hide();
+    } else if (!text().isEmpty()) {
+      clear();
+      session_.set_filter({});
+    } else {
+      clearFocus();
+    }
+    return;
+  }
+  if (event->key() == Qt::Key_Return || event->key() == Qt::Key_Enter || event->key() == Qt::Key_Down) {
+    focusNextChild();
+    return;
+  }
+  QLineEdit::keyPressEvent(event);
+}
+
+}  // namespace assay::gui

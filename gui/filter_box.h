@@ -1,0 +1,28 @@
+#pragma once
+// The filter line of the window: completes its last word from the cases of the run.
+#include <QLineEdit>
+
+#include "gui/session.h"
+
+class QCompleter;
+class QStringListModel;
+
+namespace assay::gui {
+
+class FilterBox : public QLineEdit {
+ public:
+  explicit FilterBox(Session& session, QWidget* parent = nullptr);
+  QStringList offered() const;  // what the pop-up holds
+
+ protected:
+  void keyPressEvent(QKeyEvent* event) override;
+
+ private:
+  void offer();
+
+  Session& session_;
+  QCompleter* completer_;
+  QStringListModel* words_;
+};
+
+}  // namespace assay::gui

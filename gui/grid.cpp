@@ -1,0 +1,289 @@
+#include "gui/grid.h"
+
+#include <QFontMetrics>
+#include <QHeaderView>
+#include <QKeyEvent>
+#include <algorithm>
+#include <cmath>
+
+#include "gui/theme.h"
+
+namespace assay::gui {
+namespace {
+
+template <class Line>
+QString joined(const Grid& grid, const Line& line) {
+  QStringList titles;
+  for (const GridColumn& column : grid.columns) titles << column.title;
+  QString out = line(titles);
+  for (const GridRow& row : grid.rows) {
+    QStringList cells;
+    for (std::size_t i = 0; i < grid.columns.size(); ++i)
+      cells << (i < row.cells.size() ? row.cells[i].text : QString());
+    out += line(cells);
+  }
+  return out;
+}
+
+}  // namespace
+
+GridCell GridCell::number(QString words, double value) {
+  GridCell cell(std::move(words));
+  cell.order = value;
+  cell.ordered = true;
+  return cell;
+}
+
+QString as_markdown(const Grid& grid) {
+  bool first = true;
+  return joined(grid, [&](QStringList cells) {
+    for (QString& cell : cells)
+      cell.replace(QLatin1Char('|'), QStringLiteral("\\|")).replace(QLatin1Char('\n'), QLatin1Char(' '));
+    QString line = QStringLiteral("| ") + cells.join(QStringLiteral(" | ")) + QStringLiteral(" |\n");
+    if (first) {
+      first = false;
+      line += QLatin1Char('|');
+      for (const GridColumn& column : grid.columns)
+        line += column.right ? QStringLiteral("---:|") : QStringLiteral("---|");
+      line += QLatin1Char('\n');
+    }
+    return line;
+  });
+}
+
+QString as_tsv(const Grid& grid) {
+  return joined(grid, [](QStringList cells) {
+    for (QString& cell : cells)
+      cell.replace(QLatin1Char('\t'), QLatin1Char(' ')).replace(QLatin1Char('\n'), QLatin1Char(' '));
+    return cells.join(QLatin1Char('\t')) + QLatin1Char('\n');
+  });
+}
+
+QString as_csv(const Grid& grid) {
+  return joined(grid, [](QStringList cells) {
+    for (QString& cell : cells)
+      if (cell.contains(QLatin1Char(',')) || cell.contains(QLatin1Char('"')) || cell.contains(QLatin1Char('\n')))
+        cell = QLatin1Char('"') + cell.replace(QLatin1Char('"'), QStringLiteral("\"\"")) + QLatin1Char('"');
+    return cells.join(QLatin1Char(',')) + QStringLiteral("\r\n");
+  });
+}
+
+void GridModel::set(Grid grid) {
+  beginResetModel();
+  grid_ = std::move(grid);
+  for (std::size_t i = 0; i < grid_.rows.size(); ++i) grid_.rows[i].given = i;
+  order_rows();
+  endResetModel();
+}
+
+int GridModel::rowCount(const QModelIndex& parent) const {
+  return parent.isValid() ? 0 : static_cast<int>(grid_.rows.size());
+}
+
+int GridModel::columnCount(const QModelIndex& parent) const {
+  return parent.isValid() ? 0 : static_cast<int>(grid_.columns.size());
+}
+
+QVariant GridModel::data(const QModelIndex& index, int role) const {
+  const GridRow& row = grid_.rows[static_cast<std::size_t>(index.row())];
+  const auto column = static_cast<std::size_t>(index.column());
+  if (column >= row.cells.size()) return {};
+  const GridCell& cell = row.cells[column];
+  switch (role) {
+    case Qt::DisplayRole:
+    case Qt::AccessibleTextRole:
+      return cell.text;
+    case Qt::ToolTipRole:
+      return cell.tip.isEmpty() ? QVariant() : cell.tip;
+    case Qt::ForegroundRole:
+      return cell.color.isValid() ? QVariant(cell.color) : QVariant();
+    case Qt::TextAlignmentRole:
+      return static_cast<int>((grid_.columns[column].right ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
+    case Qt::FontRole:
+      if (cell.strong) {
+        QFont font;
+        font.setBold(true);
+        return font;
+      }
+      return {};
+    default:
+      return {};
+  }
+}
+
+QVariant GridModel::headerData(int section, Qt::Orientation orientation, int role) const {
+  if (orientation != Qt::Horizontal) return {};
+  const GridColumn& column = grid_.columns[static_cast<std::size_t>(section)];
+  if (role == Qt::DisplayRole) return column.title;
+  if (role == Qt::TextAlignmentRole)
+    return static_cast<int>((column.right ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
+  return {};
+}
+
+void GridModel::order_rows() {
+  if (sorted_by_ < 0 || sorted_by_ >= static_cast<int>(grid_.columns.size())) {
+    std::sort(grid_.rows.begin(), grid_.rows.end(),
+              [](const GridRow& a, const GridRow& b) { return a.given < b.given; });
+    return;
+  }
+  const auto column = static_cast<std::size_t>(sorted_by_);
+  const auto less = [&](const GridRow& a, const GridRow& b) {
+    if (column >= a.cells.size() || column >= b.cells.size()) return a.cells.size() < b.cells.size();
+    const GridCell& left = a.cells[column];
+    const GridCell& right = b.cells[column];
+    if (left.ordered && right.ordered) {
+      if (std::isnan(left.order) || std::isnan(right.order)) return !std::isnan(left.order) && std::isnan(right.order);
+      return left.order < right.order;
+    }
+    return left.text.localeAwareCompare(right.text) < 0;
+  };
+  std::stable_sort(grid_.rows.begin(), grid_.rows.end(), [&](const GridRow& a, const GridRow& b) {
+    return sort_order_ == Qt::AscendingOrder ? less(a, b) : less(b, a);
+  });
+}
+
+void GridModel::sort(int column, Qt::SortOrder order) {
+  sorted_by_ = column;
+  sort_order_ = order;
+  Q_EMIT layoutAboutToBeChanged();
+  // The selected row stays selected wherever it goes.
+  const QModelIndexList held = persistentIndexList();
+  std::vector<std::size_t> given;
+  for (const QModelIndex& index : held) given.push_back(grid_.rows[static_cast<std::size_t>(index.row())].given);
+  order_rows();
+  QModelIndexList moved;
+  for (qsizetype i = 0; i < held.size(); ++i) {
+    const auto at = std::find_if(grid_.rows.begin(), grid_.rows.end(),
+                                 [&](const GridRow& row) { return row.given == given[static_cast<std::size_t>(i)]; });
+    moved << index(static_cast<int>(at - grid_.rows.begin()), held[i].column());
+  }
+  changePersistentIndexList(held, moved);
+  Q_EMIT layoutChanged();
+}
+
+GridView::GridView(const QString& accessible_name, QWidget* parent) : QTableView(parent), model_(new GridModel(this)) {
+  setModel(model_);
+  setAccessibleName(accessible_name);
+  setSelectionBehavior(SelectRows);
+  setSelectionMode(SingleSelection);
+  setEditTriggers(NoEditTriggers);
+  setShowGrid(false);
+  setWordWrap(false);
+  setTabKeyNavigation(false);
+  verticalHeader()->hide();
+  verticalHeader()->setDefaultSectionSize(27);
+  verticalHeader()->setSectionResizeMode(QHeaderView::Fixed);
+  horizontalHeader()->setHighlightSections(false);
+  horizontalHeader()->setSortIndicatorShown(true);
+  horizontalHeader()->setSortIndicatorClearable(true);
+  horizontalHeader()->setSortIndicator(-1, Qt::AscendingOrder);
+  setSortingEnabled(true);
+  setHorizontalScrollMode(ScrollPerPixel);
+  connect(selectionModel(), &QItemSelectionModel::currentRowChanged, this,
+          [this] { Q_EMIT row_selected(current_id()); });
+  connect(this, &QTableView::doubleClicked, this, [this] { Q_EMIT row_activated(current_id()); });
+}
+
+void GridView::show_grid(Grid grid) {
+  const qint64 selected = current_id();
+  const QSignalBlocker quiet(selectionModel());
+  model_->set(std::move(grid));
+  // Widths from the longest texts by number of letters: measuring every cell of a long table is what would take time.
+  const QFontMetrics metrics(font());
+  QFont bold = font();
+  bold.setBold(true);
+  const QFontMetrics bold_metrics(bold);
+  natural_.clear();
+  for (std::size_t column = 0; column < model_->grid().columns.size(); ++column) {
+    const QString* longest = &model_->grid().columns[column].title;
+    int width = metrics.horizontalAdvance(*longest) + 26;
+    qsizetype letters = 0;
+    for (const GridRow& row : model_->grid().rows)
+      if (column < row.cells.size() && row.cells[column].text.size() >= letters) {
+        letters = row.cells[column].text.size();
+        width = std::max(
+            width, (row.cells[column].strong ? bold_metrics : metrics).horizontalAdvance(row.cells[column].text) + 30);
+      }
+    // A column with nothing in it says nothing.
+    const bool empty = letters == 0 && !model_->grid().rows.empty();
+    setColumnHidden(static_cast<int>(column), empty);
+    natural_.push_back(empty ? 0 : width);
+  }
+  fit_columns();
+  if (selected != 0) select_id(selected);
+}
+
+void GridView::fit_columns() {
+  constexpr int least = 110;
+  const auto& columns = model_->grid().columns;
+  const std::size_t count = std::min(natural_.size(), columns.size());
+  int room = viewport()->width();
+  std::vector<std::size_t> sharing;
+  for (std::size_t column = 0; column < count; ++column) {
+    if (columns[column].stretch)
+      sharing.push_back(column);
+    else
+      room -= natural_[column];
+  }
+  // Long texts give way before numbers do, and take what is left over, each by its length; none gets less than `least`.
+  std::vector<int> widths = natural_;
+  for (bool settled = false; !settled;) {
+    settled = true;
+    double wanted = 0;
+    for (const std::size_t column : sharing) wanted += natural_[column];
+    for (const std::size_t column : sharing) {
+      widths[column] = static_cast<int>(room * natural_[column] / std::max(wanted, 1.0));
+      const int floor = std::min(natural_[column], least);
+      if (widths[column] >= floor) continue;
+      widths[column] = floor;
+      room -= floor;
+      std::erase(sharing, column);
+      settled = false;
+      break;
+    }
+  }
+  for (std::size_t column = 0; column < count; ++column) setColumnWidth(static_cast<int>(column), widths[column]);
+}
+
+void GridView::resizeEvent(QResizeEvent* event) {
+  QTableView::resizeEvent(event);
+  fit_columns();
+}
+
+qint64 GridView::current_id() const {
+  const QModelIndex index = currentIndex();
+  if (!index.isValid() || index.row() >= model_->rowCount()) return 0;
+  return model_->grid().rows[static_cast<std::size_t>(index.row())].id;
+}
+
+void GridView::select_id(qint64 id) {
+  const auto& rows = model_->grid().rows;
+  for (std::size_t row = 0; row < rows.size(); ++row)
+    if (rows[row].id == id && id != 0) {
+      setCurrentIndex(model_->index(static_cast<int>(row), 0));
+      return;
+    }
+}
+
+void GridView::move(int rows) {
+  const int count = model_->rowCount();
+  if (count == 0) return;
+  const int at = currentIndex().isValid() ? currentIndex().row() + rows : 0;
+  setCurrentIndex(model_->index(std::clamp(at, 0, count - 1), 0));
+}
+
+void GridView::keyPressEvent(QKeyEvent* event) {
+  if (event->key() == Qt::Key_J) return move(1);
+  if (event->key() == Qt::Key_K && event->modifiers() == Qt::NoModifier) return move(-1);
+  if (event->key() == Qt::Key_Return || event->key() == Qt::Key_Enter) {
+    if (currentIndex().isValid()) Q_EMIT row_activated(current_id());
+    return;
+  }
+  if (!event->text().isEmpty() && event->modifiers() == Qt::NoModifier && event->key() != Qt::Key_Home) {
+    event->ignore();  // letters are commands of the window, not a search in the table
+    return;
+  }
+  QTableView::keyPressEvent(event);
+}
+
+}  // namespace assay::gui

@@ -1,0 +1,124 @@
+#include "gui/model/case_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <map>
+
+#include "datasets/quantity.h"
+#include "harness/params.h"
+
+namespace assay::gui {
+namespace {
+
+bool is_flag(const std::string& axis) { return axis == "causal" || axis == "backward" || axis == "varlen"; }
+
+std::string one_parameter(const Parameter& parameter) {
+  if (parameter.name == "dtype") return parameter.text;
+  if (is_flag(parameter.name)) return parameter.text == "1" ? axis_title(parameter.name) : "not " + parameter.name;
+  return axis_short(parameter.name) + " " + parameter.text;
+}
+
+}  // namespace
+
+const Parameter* CaseInfo::parameter(const std::string& wanted) const {
+  const auto found = std::find_if(parameters.begin(), parameters.end(),
+                                  [&](const Parameter& parameter) { return parameter.name == wanted; });
+  return found == parameters.end() ? nullptr : &*found;
+}
+
+CaseInfo case_info(std::int64_t id, const results_db::CaseRecord& record) {
+  CaseInfo info;
+  info.id = id;
+  info.record = record;
+  const std::size_t slash = record.technique.rfind('/');
+  info.family = slash == std::string::npos ? "" : record.technique.substr(0, slash);
+  info.name = slash == std::string::npos ? record.technique : record.technique.substr(slash + 1);
+  const auto params = harness::Params::from_json(record.parameters_json);
+  for (const auto& [name, value] : params.values()) {
+    Parameter parameter{name, harness::to_text(value), std::nullopt};
+    if (const auto* whole = std::get_if<std::int64_t>(&value)) {
+      parameter.text = datasets::format_count(*whole);
+      parameter.number = static_cast<double>(*whole);
+    } else if (const auto* real = std::get_if<double>(&value)) {
+      parameter.number = *real;
+    }
+    info.parameters.push_back(std::move(parameter));
+  }
+  return info;
+}
+
+std::string axis_title(const std::string& axis) {
+  std::string words = axis;
+  std::replace(words.begin(), words.end(), '_', ' ');
+  return words;
+}
+
+std::string axis_short(const std::string& axis) {
+  static const std::map<std::string, std::string> shorter = {{"sequence_length", "seq"},
+                                                             {"head_dim", "d"},
+                                                             {"kv_heads", "kv heads"},
+                                                             {"working_set", "bytes"},
+                                                             {"block_rows", "block"}};
+  const auto found = shorter.find(axis);
+  return found == shorter.end() ? axis_title(axis) : found->second;
+}
+
+std::string parameters_text(const CaseInfo& info, const std::set<std::string>& without) {
+  // What a reader looks for first comes first.
+  static const std::vector<std::string> first = {"sequence_length", "tokens",   "model", "dtype",
+                                                 "causal",          "backward", "ranks"};
+  std::vector<const Parameter*> order;
+  for (const std::string& name : first)
+    if (const auto* parameter = info.parameter(name)) order.push_back(parameter);
+  for (const Parameter& parameter : info.parameters)
+    if (std::find(first.begin(), first.end(), parameter.name) == first.end()) order.push_back(&parameter);
+  std::string text;
+  for (const Parameter* parameter : order)
+    if (!without.contains(parameter->name)) text += (text.empty() ? "" : ", ") + one_parameter(*parameter);
+  return text;
+}
+
+std::set<std::string> common_axes(const std::vector<const CaseInfo*>& cases) {
+  std::map<std::string, std::set<std::string>> values;
+  std::map<std::string, std::size_t> seen;
+  for (const CaseInfo* info : cases)
+    for (const Parameter& parameter : info->parameters) {
+      values[parameter.name].insert(parameter.text);
+      ++seen[parameter.name];
+    }
+  std::set<std::string> common;
+  for (const auto& [name, held] : values)
+    if (held.size() == 1 && seen[name] == cases.size()) common.insert(name);
+  return common;
+}
+
+std::string where_text(const CaseInfo& info) {
+  std::string text;
+  const auto add = [&](const std::string& word) { text += (text.empty() ? "" : ", ") + word; };
+  if (info.record.fabric.empty())
+    add(info.record.backend);
+  else
+    add(info.record.fabric);
+  if (info.record.timer != "host" && info.record.timer != "virtual") add(info.record.timer + " timer");
+  if (info.record.cache != "hot") add(info.record.cache);
+  return text;
+}
+
+std::string moment_text(std::int64_t ns) {
+  if (ns == 0) return "";
+  const auto seconds = static_cast<std::time_t>(ns / 1'000'000'000);
+  std::tm parts{};
+  localtime_r(&seconds, &parts);
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                     parts.tm_hour, parts.tm_min);
+}
+
+std::string run_title(const results_db::RunRecord& run) { return run.suite + ", " + moment_text(run.started_ns); }
+
+std::string short_commit(const results_db::BuildRecord& build) {
+  return build.commit.substr(0, 12) + (build.dirty ? "+" : "");
+}
+
+}  // namespace assay::gui

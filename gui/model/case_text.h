@@ -1,0 +1,42 @@
+#pragma once
+// Cases in the words people read: names instead of ids, axes with short names and sizes as the field writes them.
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "results_db/records.h"
+
+namespace assay::gui {
+
+struct Parameter {
+  std::string name;              // as stored: sequence_length
+  std::string text;              // as people write it: 4k
+  std::optional<double> number;  // where it is one
+};
+
+struct CaseInfo {
+  std::int64_t id = 0;
+  results_db::CaseRecord record;
+  std::string family;  // attention
+  std::string name;    // flash-attention-2
+  std::vector<Parameter> parameters;
+
+  const Parameter* parameter(const std::string& wanted) const;
+};
+
+CaseInfo case_info(std::int64_t id, const results_db::CaseRecord& record);
+
+std::string axis_title(const std::string& axis);  // sequence_length -> sequence length
+std::string axis_short(const std::string& axis);  // sequence_length -> seq
+// "seq 4k, bf16, causal, d 128"; the axes of `without` left out.
+std::string parameters_text(const CaseInfo& info, const std::set<std::string>& without = {});
+// Axes that all of them have with one value: what need not be said of each.
+std::set<std::string> common_axes(const std::vector<const CaseInfo*>& cases);
+// Where the case ran and how it was timed, only what is not usual: "cluster", "cuda, cold".
+std::string where_text(const CaseInfo& info);
+std::string moment_text(std::int64_t ns);                        // 2026-01-08 00:00, local time
+std::string run_title(const results_db::RunRecord& run);         // quick, 2026-01-08 00:00
+std::string short_commit(const results_db::BuildRecord& build);  // 12 letters, "+" where files were changed
+
+}  // namespace assay::gui

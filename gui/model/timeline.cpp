@@ -1,0 +1,194 @@
+#include "gui/model/timeline.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <map>
+#include <unordered_map>
+
+namespace assay::gui {
+namespace {
+
+// Numbers inside names count as numbers: rank 2 stands before rank 10.
+bool natural_less(const std::string& a, const std::string& b) {
+  const auto digit = [](char letter) { return std::isdigit(static_cast<unsigned char>(letter)) != 0; };
+  std::size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    if (digit(a[i]) && digit(b[j])) {
+      std::uint64_t left = 0, right = 0;
+      while (i < a.size() && digit(a[i])) left = left * 10 + static_cast<std::uint64_t>(a[i++] - '0');
+      while (j < b.size() && digit(b[j])) right = right * 10 + static_cast<std::uint64_t>(b[j++] - '0');
+      if (left != right) return left < right;
+      continue;
+    }
+    if (a[i] != b[j]) return a[i] < b[j];
+    ++i;
+    ++j;
+  }
+  return a.size() - i < b.size() - j;
+}
+
+// The chain that ends last: from the last bar back, always to the bar that had ended last when this one began, of the
+// same lane where several did.
+void mark_critical(TimelineData& data) {
+  struct End {
+    std::int64_t end;
+    std::size_t lane, bar;
+  };
+  std::vector<End> ends;
+  for (std::size_t lane = 0; lane < data.lanes.size(); ++lane) {
+    if (is_waiting(data.lanes[lane])) continue;
+    for (std::size_t bar = 0; bar < data.lanes[lane].bars.size(); ++bar)
+      if (data.lanes[lane].bars[bar].end > data.lanes[lane].bars[bar].start)
+        ends.push_back({data.lanes[lane].bars[bar].end, lane, bar});
+  }
+  if (ends.empty()) return;
+  std::sort(ends.begin(), ends.end(), [](const End& a, const End& b) {
+    return a.end != b.end ? a.end < b.end : a.lane != b.lane ? a.lane > b.lane : a.bar < b.bar;
+  });
+  const End* at = &ends.back();
+  while (at != nullptr) {
+    Bar& bar = data.lanes[at->lane].bars[at->bar];
+    bar.critical = true;
+    data.critical_busy += bar.end - bar.start;
+    const auto after = std::upper_bound(ends.begin(), ends.end(), bar.start,
+                                        [](std::int64_t start, const End& held) { return start < held.end; });
+    if (after == ends.begin()) return;
+    const End* best = &*(after - 1);
+    for (auto it = after; it != ends.begin() && (it - 1)->end == best->end; --it)
+      if ((it - 1)->lane == at->lane) {
+        best = &*(it - 1);
+        break;
+      }
+    at = best;
+  }
+}
+
+}  // namespace
+
+TimelineData make_timeline(const results_db::Timeline& stored) {
+  TimelineData data;
+  std::unordered_map<std::string, std::uint32_t> names;
+  std::map<std::string, std::size_t> lanes;
+  const auto add = [&](const std::string& lane, const std::string& name, std::int64_t start, std::int64_t end) {
+    const auto [place, new_lane] = lanes.try_emplace(lane, data.lanes.size());
+    if (new_lane) {
+      const std::size_t cut = lane.find(" / ");
+      data.lanes.push_back({lane, lane.substr(0, cut), cut == std::string::npos ? lane : lane.substr(cut + 3), {}});
+    }
+    const auto [known, new_name] = names.try_emplace(name, static_cast<std::uint32_t>(data.names.size()));
+    if (new_name) data.names.push_back(name);
+    data.lanes[place->second].bars.push_back({start, end, end, known->second, false});
+    data.begin = data.bars == 0 ? start : std::min(data.begin, start);
+    data.end = data.bars == 0 ? end : std::max(data.end, end);
+    ++data.bars;
+  };
+  for (const auto& held : stored.intervals) add(held.lane, held.name, held.start_ps, held.end_ps);
+  for (const auto& kernel : stored.kernels)
+    add("stream " + kernel.stream, kernel.name, kernel.start_ns * 1000, (kernel.start_ns + kernel.duration_ns) * 1000);
+  std::sort(data.lanes.begin(), data.lanes.end(),
+            [](const Lane& a, const Lane& b) { return natural_less(a.name, b.name); });
+  for (Lane& lane : data.lanes) {
+    std::stable_sort(lane.bars.begin(), lane.bars.end(), [](const Bar& a, const Bar& b) { return a.start < b.start; });
+    std::int64_t reach = lane.bars.front().end;
+    for (Bar& bar : lane.bars) bar.reach = reach = std::max(reach, bar.end);
+  }
+  mark_critical(data);
+  return data;
+}
+
+std::vector<Drawn> visible(const Lane& lane, double from, double to, int columns) {
+  std::vector<Drawn> out;
+  if (lane.bars.empty() || columns < 1 || !(to > from)) return out;
+  const double scale = columns / (to - from);
+  const auto& bars = lane.bars;
+  // `reach` ascends, so the first bar that is not over yet is found by halving.
+  auto at = std::upper_bound(bars.begin(), bars.end(), from,
+                             [](double time, const Bar& bar) { return time < static_cast<double>(bar.reach); });
+  while (at != bars.end() && static_cast<double>(at->start) < to) {
+    const int first = std::max(0, static_cast<int>((static_cast<double>(at->start) - from) * scale));
+    const int last = std::clamp(static_cast<int>((static_cast<double>(at->end) - from) * scale), first, columns - 1);
+    if (first >= columns) break;
+    Drawn drawn{first, last, static_cast<std::size_t>(at - bars.begin()), 1, at->critical};
+    if (last > first) {
+      ++at;
+    } else {
+      // Everything else that begins in this column is in it too: on to the first that does not.
+      const double edge = from + (first + 1) / scale;
+      const auto next = std::lower_bound(
+          at + 1, bars.end(), edge, [](const Bar& bar, double time) { return static_cast<double>(bar.start) < time; });
+      drawn.count = static_cast<std::size_t>(next - at);
+      // One of them may go on beyond the column.
+      const double reach = static_cast<double>((next - 1)->reach);
+      drawn.last = std::clamp(static_cast<int>((reach - from) * scale), first, columns - 1);
+      for (auto it = at; it != next && !drawn.critical && it - at < 64; ++it) drawn.critical = it->critical;
+      at = next;
+    }
+    if (!out.empty() && drawn.first <= out.back().first && drawn.last <= out.back().last) {
+      out.back().count += drawn.count;
+      out.back().critical |= drawn.critical;
+      continue;
+    }
+    out.push_back(drawn);
+  }
+  return out;
+}
+
+std::size_t bar_at(const Lane& lane, std::int64_t at) {
+  const auto& bars = lane.bars;
+  const auto after = std::upper_bound(bars.begin(), bars.end(), at,
+                                      [](std::int64_t time, const Bar& bar) { return time < bar.start; });
+  for (auto it = after; it != bars.begin();) {
+    --it;
+    if (it->end > at) return static_cast<std::size_t>(it - bars.begin());
+    if (it->reach <= at) break;
+  }
+  return bars.size();
+}
+
+LaneUse use_of(const Lane& lane, std::int64_t from, std::int64_t to) {
+  LaneUse use;
+  std::int64_t covered = from;
+  auto at = std::upper_bound(lane.bars.begin(), lane.bars.end(), from,
+                             [](std::int64_t time, const Bar& bar) { return time < bar.reach; });
+  for (; at != lane.bars.end() && at->start < to; ++at) {
+    const std::int64_t start = std::max(at->start, covered), end = std::min(at->end, to);
+    if (at->end > from) ++use.bars;
+    if (end > start) {
+      use.busy += end - start;
+      covered = end;
+    }
+  }
+  return use;
+}
+
+bool is_waiting(const Lane& lane) { return lane.kind == "wait"; }
+
+std::int64_t exposed(const TimelineData& data, const Lane& lane, std::int64_t from, std::int64_t to) {
+  // Edges of the other lanes of the group, as one union.
+  std::vector<std::pair<std::int64_t, std::int64_t>> others;
+  for (const Lane& other : data.lanes) {
+    if (&other == &lane || other.group != lane.group || other.kind != "compute") continue;
+    for (const Bar& bar : other.bars)
+      if (bar.end > from && bar.start < to) others.emplace_back(bar.start, bar.end);
+  }
+  std::sort(others.begin(), others.end());
+  std::int64_t alone = 0;
+  std::size_t next = 0;
+  std::int64_t covered = from;
+  for (const Bar& bar : lane.bars) {
+    std::int64_t start = std::max({bar.start, covered, from});
+    const std::int64_t end = std::min(bar.end, to);
+    if (end <= start) continue;
+    covered = end;
+    while (next < others.size() && others[next].second <= start) ++next;
+    for (std::size_t i = next; i < others.size() && others[i].first < end && start < end; ++i) {
+      if (others[i].first > start) alone += others[i].first - start;
+      start = std::max(start, others[i].second);
+    }
+    if (end > start) alone += end - start;
+  }
+  return alone;
+}
+
+}  // namespace assay::gui

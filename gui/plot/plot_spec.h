@@ -1,0 +1,70 @@
+#pragma once
+// What a plot shows, as values: views make it, PlotView draws it, tests read it.
+#include <QColor>
+#include <QString>
+#include <limits>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "results_db/records.h"
+
+namespace assay::gui {
+
+struct PlotPoint {
+  double x = 0;
+  double y = 0;
+  std::optional<double> low, high;  // interval of y (of x where categories are the rows)
+  qint64 id = 0;                    // given back when it is clicked
+  QString tip;
+};
+
+struct PlotSeries {
+  QString name;  // written at its right end
+  QColor color;
+  results_db::Provenance provenance = results_db::Provenance::measured;
+  int marker = 0;
+  bool line = true;
+  bool markers = true;
+  std::vector<PlotPoint> points;
+};
+
+enum class AxisKind { number, count, moment };  // count: powers of 1024 (4k tokens); moment: seconds since 1970
+
+struct PlotAxis {
+  QString title;
+  std::string unit;
+  std::string metric;  // how its values are written
+  AxisKind kind = AxisKind::number;
+  bool log = false;
+  bool from_zero = false;           // linear only
+  std::vector<QString> categories;  // names of 0, 1, ...; empty: numbers
+};
+
+struct PlotReference {
+  double value = 0;
+  bool vertical = false;
+  QString text;
+  QColor color;
+  Qt::PenStyle pen = Qt::DashDotLine;
+};
+
+// A straight line between two points that no series is: a roof, a level.
+struct PlotSegment {
+  double x0 = 0, y0 = 0, x1 = 0, y1 = 0;
+  QString text;
+  QColor color;
+  double width = 1.5;
+};
+
+struct PlotSpec {
+  QString title;
+  PlotAxis x, y;
+  std::vector<PlotSeries> series;
+  std::vector<PlotReference> references;
+  std::vector<PlotSegment> segments;
+  std::optional<std::pair<double, double>> x_range;               // where several plots are to share it
+  double shade_after = std::numeric_limits<double>::quiet_NaN();  // x from where on the ground is shaded
+};
+
+}  // namespace assay::gui

@@ -1,0 +1,64 @@
+#pragma once
+// One plot. Qt Charts draws lines and markers; axes in the field's units, intervals, names beside lines, roofs and
+// references, which Qt Charts has not, are drawn over them with the same mapping.
+#include <QtCharts/QChartView>
+#include <utility>
+
+#include "gui/plot/plot_spec.h"
+
+class QValueAxis;
+class QLogValueAxis;
+class QAbstractAxis;
+
+namespace assay::gui {
+
+class PlotOverlay;
+
+class PlotView : public QChartView {
+  Q_OBJECT
+
+ public:
+  explicit PlotView(QWidget* parent = nullptr);
+  void show_spec(PlotSpec spec);
+  const PlotSpec& spec() const { return spec_; }
+  void reset_zoom();
+
+  QPointF position(double x, double y) const;  // in the widget; the inverse of what the mouse points at
+  std::pair<double, double> x_range() const { return x_; }
+  std::pair<double, double> y_range() const { return y_; }
+  QSize sizeHint() const override { return {480, 300}; }
+
+ Q_SIGNALS:
+  void point_clicked(qint64 id);
+  void point_activated(qint64 id);  // double click
+
+ protected:
+  void resizeEvent(QResizeEvent* event) override;
+  void wheelEvent(QWheelEvent* event) override;
+  void mousePressEvent(QMouseEvent* event) override;
+  void mouseMoveEvent(QMouseEvent* event) override;
+  void mouseReleaseEvent(QMouseEvent* event) override;
+  void mouseDoubleClickEvent(QMouseEvent* event) override;
+
+ private:
+  friend class PlotOverlay;
+  void find_ranges();
+  void apply_ranges();
+  void lay_out();
+  void add_series();
+  const PlotPoint* nearest(QPointF at) const;
+  double along(double value, bool vertical) const;  // 0 to 1 of the plot area
+  double back(double share, bool vertical) const;
+
+  PlotSpec spec_;
+  std::pair<double, double> x_ = {0, 1}, y_ = {0, 1};
+  std::pair<double, double> whole_x_ = {0, 1}, whole_y_ = {0, 1};
+  QAbstractAxis* x_axis_ = nullptr;
+  QAbstractAxis* y_axis_ = nullptr;
+  PlotOverlay* ground_ = nullptr;
+  PlotOverlay* overlay_ = nullptr;
+  std::optional<QPoint> drag_;
+  std::pair<double, double> drag_x_, drag_y_;
+};
+
+}  // namespace assay::gui

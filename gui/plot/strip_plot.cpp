@@ -1,0 +1,130 @@
+#include "gui/plot/strip_plot.h"
+
+#include <QPainter>
+#include <algorithm>
+#include <cmath>
+
+#include "gui/plot/ticks.h"
+#include "gui/theme.h"
+
+namespace assay::gui {
+
+StripPlot::StripPlot(QWidget* parent) : QWidget(parent) {
+  setMinimumHeight(150);
+  setFocusPolicy(Qt::StrongFocus);
+}
+
+void StripPlot::show_sides(std::vector<StripSide> sides, const std::string& unit, const std::string& metric) {
+  sides_ = std::move(sides);
+  axis_.unit = unit;
+  axis_.metric = metric;
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  QStringList words;
+  for (const StripSide& side : sides_) {
+    words << tr("%1: %2 launches").arg(side.name).arg(side.launches.size());
+    for (const StripLaunch& launch : side.launches) {
+      low = std::min({low, launch.median, launch.q05});
+      high = std::max({high, launch.median, launch.q95});
+    }
+  }
+  const double room = high > low ? 0.06 * (high - low) : std::max(std::abs(high) * 0.05, 1e-12);
+  range_ = std::isfinite(low) ? std::pair{low - room, high + room} : std::pair{0.0, 1.0};
+  setAccessibleName(tr("launches; %1").arg(words.join(QStringLiteral("; "))));
+  update();
+}
+
+double StripPlot::height_of(double value, const QRectF& area) const {
+  return area.bottom() - (value - range_.first) / (range_.second - range_.first) * area.height();
+}
+
+void StripPlot::paint_boxes(QPainter& painter, const QRectF& area) {
+  struct Placed {
+    const StripSide* side;
+    const StripLaunch* launch;
+  };
+  std::vector<Placed> all;
+  for (const StripSide& side : sides_)
+    for (const StripLaunch& launch : side.launches) all.push_back({&side, &launch});
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Placed& a, const Placed& b) { return a.launch->started_ns < b.launch->started_ns; });
+  const double step = area.width() / static_cast<double>(std::max<std::size_t>(all.size(), 1));
+  const double half = std::clamp(step * 0.32, 1.0, 9.0);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const double x = area.left() + (static_cast<double>(i) + 0.5) * step;
+    const StripLaunch& launch = *all[i].launch;
+    QColor color = all[i].side->color;
+    painter.setPen(QPen(color, 1.2));
+    painter.drawLine(QPointF(x, height_of(launch.q05, area)), QPointF(x, height_of(launch.q95, area)));
+    QColor ground = color;
+    ground.setAlpha(90);
+    painter.fillRect(
+        QRectF(QPointF(x - half, height_of(launch.q75, area)), QPointF(x + half, height_of(launch.q25, area))), ground);
+    painter.setPen(QPen(color, 2.2));
+    painter.drawLine(QPointF(x - half - 1, height_of(launch.median, area)),
+                     QPointF(x + half + 1, height_of(launch.median, area)));
+  }
+}
+
+void StripPlot::paint_shares(QPainter& painter, const QRectF& area) {
+  for (const StripSide& side : sides_) {
+    std::vector<double> medians;
+    for (const StripLaunch& launch : side.launches) medians.push_back(launch.median);
+    std::sort(medians.begin(), medians.end());
+    painter.setPen(QPen(side.color, 1.8));
+    QPointF from(area.left(), area.bottom());
+    for (std::size_t i = 0; i < medians.size(); ++i) {
+      const double y = height_of(medians[i], area);
+      const double x = area.left() + area.width() * static_cast<double>(i + 1) / static_cast<double>(medians.size());
+      painter.drawLine(from, QPointF(from.x(), y));
+      painter.drawLine(QPointF(from.x(), y), QPointF(x, y));
+      from = QPointF(x, y);
+    }
+    painter.drawLine(from, QPointF(from.x(), area.top()));
+  }
+}
+
+void StripPlot::paintEvent(QPaintEvent* /*event*/) {
+  QPainter painter(this);
+  painter.setRenderHint(QPainter::Antialiasing);
+  painter.fillRect(rect(), theme().panel);
+  QFont font = painter.font();
+  font.setPixelSize(11);
+  painter.setFont(font);
+  const QFontMetricsF metrics(font);
+  const auto marks = ticks(axis_, range_, std::max(2, height() / 45));
+  double left = 30;
+  for (const Tick& tick : marks) left = std::max(left, metrics.horizontalAdvance(tick.text) + 16);
+  const double shares = std::clamp(width() * 0.28, 120.0, 320.0);
+  const QRectF boxes(left, 42, std::max(40.0, width() - left - shares - 30), std::max(20.0, height() - 64.0));
+  const QRectF right(boxes.right() + 18, boxes.top(), shares, boxes.height());
+  QColor faint = theme().line;
+  faint.setAlpha(150);
+  for (const Tick& tick : marks) {
+    const double y = height_of(tick.value, boxes);
+    painter.setPen(faint);
+    painter.drawLine(QPointF(boxes.left(), y), QPointF(boxes.right(), y));
+    painter.drawLine(QPointF(right.left(), y), QPointF(right.right(), y));
+    painter.setPen(theme().dim);
+    painter.drawText(QRectF(0, y - 8, left - 7, 16), Qt::AlignRight | Qt::AlignVCenter, tick.text);
+  }
+  painter.setPen(theme().dim);
+  painter.drawText(QRectF(8, 4, boxes.right() - 8, 16), Qt::AlignLeft | Qt::AlignVCenter,
+                   tr("each launch in the order taken: median, 25 to 75% and 5 to 95% of its samples"));
+  painter.drawText(QRectF(right.left(), 4, right.width(), 16), Qt::AlignLeft | Qt::AlignVCenter,
+                   tr("share of launches below"));
+  painter.drawText(QRectF(right.left() - 10, right.bottom() + 3, right.width() + 20, 16), Qt::AlignHCenter,
+                   QStringLiteral("0 to 100%"));
+  painter.drawText(QRectF(boxes.left(), boxes.bottom() + 3, boxes.width(), 16), Qt::AlignHCenter,
+                   tr("launches, first to last"));
+  double name_x = 8;
+  for (const StripSide& side : sides_) {
+    painter.fillRect(QRectF(name_x, 26, 9, 9), side.color);
+    painter.setPen(theme().text);
+    painter.drawText(QPointF(name_x + 14, 35), side.name);
+    name_x += metrics.horizontalAdvance(side.name) + 34;
+  }
+  paint_boxes(painter, boxes);
+  paint_shares(painter, right);
+}
+
+}  // namespace assay::gui

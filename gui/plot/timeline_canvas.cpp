@@ -1,0 +1,295 @@
+#include "gui/plot/timeline_canvas.h"
+
+#include <QKeyEvent>
+#include <QMouseEvent>
+#include <QPainter>
+#include <QToolTip>
+#include <algorithm>
+#include <cmath>
+
+#include "datasets/quantity.h"
+#include "gui/plot/ticks.h"
+#include "gui/theme.h"
+
+namespace assay::gui {
+namespace {
+constexpr int row_height = 22;
+constexpr double least_span = 1000;  // ps
+}  // namespace
+
+QString time_text(double picoseconds) { return text_of(datasets::format_si(picoseconds * 1e-12, "s")); }
+
+TimelineCanvas::TimelineCanvas(QWidget* parent) : QWidget(parent) {
+  setMouseTracking(true);
+  setFocusPolicy(Qt::StrongFocus);
+  setAccessibleName(tr("timeline"));
+}
+
+void TimelineCanvas::show_data(TimelineData data) {
+  data_ = std::move(data);
+  measured_.reset();
+  folded_.clear();
+  lay_out();
+  show_all();
+}
+
+void TimelineCanvas::lay_out() {
+  rows_.clear();
+  std::string last;
+  for (std::size_t lane = 0; lane < data_.lanes.size(); ++lane) {
+    const bool folded = folded_.contains(data_.lanes[lane].group);
+    if (folded && data_.lanes[lane].group == last) continue;
+    last = data_.lanes[lane].group;
+    rows_.push_back({lane, folded});
+  }
+  setMinimumHeight(static_cast<int>(rows_.size()) * row_height + 6);
+  update();
+}
+
+void TimelineCanvas::toggle_group(const std::string& group) {
+  if (folded_.erase(group) == 0) folded_.insert(group);
+  lay_out();
+}
+
+void TimelineCanvas::set_critical(bool on) {
+  critical_ = on;
+  update();
+}
+
+void TimelineCanvas::set_range(double from, double to) {
+  const double span = std::max(to - from, least_span);
+  const double whole = static_cast<double>(data_.end - data_.begin);
+  const double room = 0.02 * whole;
+  range_.first = std::clamp(from, static_cast<double>(data_.begin) - room - span * 0.5, static_cast<double>(data_.end));
+  range_.second = range_.first + std::min(span, whole + 2 * room);
+  Q_EMIT range_changed();
+  update();
+}
+
+void TimelineCanvas::show_all() {
+  const double room = 0.01 * static_cast<double>(data_.end - data_.begin);
+  set_range(static_cast<double>(data_.begin) - room, static_cast<double>(data_.end) + room);
+}
+
+void TimelineCanvas::zoom(double factor, double at_share) {
+  const double span = range_.second - range_.first;
+  const double at = range_.first + at_share * span;
+  set_range(at - at_share * span * factor, at + (1 - at_share) * span * factor);
+}
+
+void TimelineCanvas::pan(double share) {
+  const double by = share * (range_.second - range_.first);
+  set_range(range_.first + by, range_.second + by);
+}
+
+void TimelineCanvas::measure(double from, double to) {
+  measured_ = std::minmax(from, to);
+  Q_EMIT measure_changed();
+  update();
+}
+
+double TimelineCanvas::time_at(double x) const {
+  const double share = (x - label_width()) / std::max(1, width() - label_width());
+  return range_.first + share * (range_.second - range_.first);
+}
+
+double TimelineCanvas::x_of(double time) const {
+  return label_width() + (time - range_.first) / (range_.second - range_.first) * (width() - label_width());
+}
+
+const TimelineCanvas::Row* TimelineCanvas::row_at(double y) const {
+  const auto row = static_cast<std::ptrdiff_t>(std::floor(y / row_height));
+  if (row < 0 || row >= static_cast<std::ptrdiff_t>(rows_.size())) return nullptr;
+  return &rows_[static_cast<std::size_t>(row)];
+}
+
+void TimelineCanvas::paint_lane(QPainter& painter, const Lane& lane, const QRectF& place, bool names) {
+  const int columns = static_cast<int>(place.width());
+  const QFontMetricsF metrics(painter.font());
+  QColor color = technique_color(lane.kind);
+  const bool waiting = is_waiting(lane);
+  QColor light = color;
+  light.setAlpha(critical_ ? 60 : 150);
+  for (const Drawn& drawn : visible(lane, range_.first, range_.second, columns)) {
+    ++painted_;
+    const double left = place.left() + drawn.first;
+    const QRectF bar(left, place.top() + 3,
+                     std::max(1.0, static_cast<double>(drawn.last - drawn.first) + (drawn.count > 1 ? 1 : 0)),
+                     place.height() - 6);
+    if (waiting) {
+      painter.fillRect(bar, QBrush(light, Qt::BDiagPattern));
+      continue;
+    }
+    const bool strong = critical_ && drawn.critical;
+    painter.fillRect(bar, strong ? theme().bad : light);
+    if (bar.width() > 3 && !critical_) painter.fillRect(QRectF(bar.left(), bar.top(), 1, bar.height()), color);
+    if (!names || drawn.count > 1 || bar.width() < 30) continue;
+    const QString words = text_of(data_.names[lane.bars[drawn.bar].name]);
+    if (metrics.horizontalAdvance(words) > bar.width() - 8) continue;
+    painter.setPen(strong ? theme().window : theme().text);
+    painter.drawText(bar.adjusted(5, 0, -3, 0), Qt::AlignLeft | Qt::AlignVCenter, words);
+  }
+}
+
+void TimelineCanvas::paint_row(QPainter& painter, const Row& row, const QRectF& place) {
+  const Lane& lane = data_.lanes[row.lane];
+  const LaneUse use = use_of(lane, static_cast<std::int64_t>(std::max(range_.first, static_cast<double>(data_.begin))),
+                             static_cast<std::int64_t>(std::min(range_.second, static_cast<double>(data_.end))));
+  const double span = std::min(range_.second, static_cast<double>(data_.end)) -
+                      std::max(range_.first, static_cast<double>(data_.begin));
+  painter.setPen(theme().text);
+  const QRectF label(8, place.top(), label_width() - 50.0, place.height());
+  const QString name = row.folded ? QStringLiteral("▸ ") + text_of(lane.group) : text_of(lane.name);
+  painter.drawText(label, Qt::AlignLeft | Qt::AlignVCenter,
+                   QFontMetricsF(painter.font()).elidedText(name, Qt::ElideMiddle, label.width()));
+  painter.setPen(theme().dim);
+  if (!row.folded && span > 0)
+    painter.drawText(QRectF(label_width() - 44.0, place.top(), 36, place.height()), Qt::AlignRight | Qt::AlignVCenter,
+                     QStringLiteral("%1%").arg(std::lround(100.0 * static_cast<double>(use.busy) / span)));
+  painter.save();
+  painter.setClipRect(place);
+  if (row.folded) {
+    for (const Lane& other : data_.lanes)
+      if (other.group == lane.group && !is_waiting(other)) paint_lane(painter, other, place, false);
+  } else {
+    paint_lane(painter, lane, place, true);
+  }
+  painter.restore();
+}
+
+void TimelineCanvas::paintEvent(QPaintEvent* event) {
+  QPainter painter(this);
+  painter.fillRect(event->rect(), theme().panel);
+  QFont font = painter.font();
+  font.setPixelSize(11);
+  painter.setFont(font);
+  painted_ = 0;
+  const int first = std::max(0, event->rect().top() / row_height);
+  const int last = std::min(static_cast<int>(rows_.size()) - 1, event->rect().bottom() / row_height);
+  QColor faint = theme().line;
+  faint.setAlpha(110);
+  for (int row = first; row <= last; ++row) {
+    const QRectF place(label_width(), row * row_height, width() - label_width(), row_height);
+    const Row& held = rows_[static_cast<std::size_t>(row)];
+    if (row > 0 && data_.lanes[held.lane].group != data_.lanes[rows_[static_cast<std::size_t>(row) - 1].lane].group) {
+      painter.setPen(faint);
+      painter.drawLine(QPointF(0, place.top()), QPointF(width(), place.top()));
+    }
+    paint_row(painter, held, place);
+  }
+  if (measured_) {
+    QColor shade = theme().accent;
+    shade.setAlpha(45);
+    const QRectF band(QPointF(std::max<double>(label_width(), x_of(measured_->first)), 0),
+                      QPointF(x_of(measured_->second), height()));
+    painter.fillRect(band, shade);
+    painter.setPen(QPen(theme().accent, 1));
+    painter.drawLine(band.topLeft(), band.bottomLeft());
+    painter.drawLine(band.topRight(), band.bottomRight());
+  }
+}
+
+void TimelineCanvas::wheelEvent(QWheelEvent* event) {
+  if (event->modifiers().testFlag(Qt::ShiftModifier)) {
+    event->ignore();  // the lanes scroll
+    return;
+  }
+  const double share = (event->position().x() - label_width()) / std::max(1, width() - label_width());
+  zoom(std::pow(0.9985, event->angleDelta().y()), std::clamp(share, 0.0, 1.0));
+  event->accept();
+}
+
+void TimelineCanvas::mousePressEvent(QMouseEvent* event) {
+  setFocus();
+  pressed_ = event->position();
+  pressed_range_ = range_;
+  measuring_ = event->modifiers().testFlag(Qt::ShiftModifier);
+}
+
+void TimelineCanvas::mouseMoveEvent(QMouseEvent* event) {
+  if (pressed_ && event->buttons().testFlag(Qt::LeftButton)) {
+    if (measuring_) {
+      measure(time_at(pressed_->x()), time_at(event->position().x()));
+    } else {
+      const double by = (pressed_->x() - event->position().x()) / std::max(1, width() - label_width()) *
+                        (pressed_range_.second - pressed_range_.first);
+      set_range(pressed_range_.first + by, pressed_range_.second + by);
+    }
+    return;
+  }
+  const Row* row = row_at(event->position().y());
+  if (row == nullptr || event->position().x() < label_width()) return QToolTip::hideText();
+  const Lane& lane = data_.lanes[row->lane];
+  const std::size_t bar = bar_at(lane, static_cast<std::int64_t>(time_at(event->position().x())));
+  if (bar == lane.bars.size()) return QToolTip::hideText();
+  const Bar& held = lane.bars[bar];
+  QToolTip::showText(event->globalPosition().toPoint(),
+                     QStringLiteral("%1\n%2\n%3 from %4%5")
+                         .arg(text_of(lane.name), text_of(data_.names[held.name]),
+                              time_text(static_cast<double>(held.end - held.start)),
+                              time_text(static_cast<double>(held.start - data_.begin)),
+                              held.critical ? tr("\non the chain that ends last") : QString()),
+                     this);
+}
+
+void TimelineCanvas::mouseReleaseEvent(QMouseEvent* event) {
+  const bool clicked = pressed_ && (event->position() - *pressed_).manhattanLength() < 4;
+  pressed_.reset();
+  if (!clicked) return;
+  const Row* row = row_at(event->position().y());
+  if (event->position().x() < label_width()) {
+    if (row != nullptr) toggle_group(data_.lanes[row->lane].group);
+    return;
+  }
+  if (measured_) {
+    measured_.reset();
+    Q_EMIT measure_changed();
+    update();
+  }
+}
+
+void TimelineCanvas::keyPressEvent(QKeyEvent* event) {
+  switch (event->key()) {
+    case Qt::Key_W:
+      return zoom(0.7, 0.5);
+    case Qt::Key_S:
+      return zoom(1 / 0.7, 0.5);
+    case Qt::Key_A:
+      return pan(-0.15);
+    case Qt::Key_D:
+      return pan(0.15);
+    case Qt::Key_0:
+      return show_all();
+    default:
+      event->ignore();
+  }
+}
+
+TimelineRuler::TimelineRuler(TimelineCanvas* canvas, QWidget* parent) : QWidget(parent), canvas_(canvas) {
+  setFixedHeight(24);
+  connect(canvas, &TimelineCanvas::range_changed, this, [this] { update(); });
+}
+
+void TimelineRuler::paintEvent(QPaintEvent* /*event*/) {
+  QPainter painter(this);
+  painter.fillRect(rect(), theme().panel);
+  QFont font = painter.font();
+  font.setPixelSize(11);
+  painter.setFont(font);
+  PlotAxis axis;
+  axis.unit = "s";
+  const auto begin = static_cast<double>(canvas_->data().begin);
+  const std::pair seconds = {(canvas_->range().first - begin) * 1e-12, (canvas_->range().second - begin) * 1e-12};
+  const double left = TimelineCanvas::label_width(), room = canvas_->width() - left;
+  painter.setPen(theme().dim);
+  painter.drawText(QRectF(8, 0, left - 12, height()), Qt::AlignLeft | Qt::AlignVCenter, tr("lane, busy in view"));
+  for (const Tick& tick : ticks(axis, seconds, std::max(2, static_cast<int>(room / 110)))) {
+    const double x = left + (tick.value - seconds.first) / (seconds.second - seconds.first) * room;
+    if (x < left - 1) continue;
+    painter.drawLine(QPointF(x, height() - 5), QPointF(x, height()));
+    painter.drawText(QRectF(x - 60, 1, 120, height() - 6), x - left < 40 ? Qt::AlignCenter : Qt::AlignCenter,
+                     tick.text);
+  }
+}
+
+}  // namespace assay::gui

@@ -1,0 +1,82 @@
+#pragma once
+// Lanes of bars over time. Painting costs what the pixels cost, not what the intervals do (model/timeline.h).
+#include <QWidget>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "gui/model/timeline.h"
+
+namespace assay::gui {
+
+QString time_text(double picoseconds);  // 12.3 us
+
+class TimelineCanvas : public QWidget {
+  Q_OBJECT
+
+ public:
+  explicit TimelineCanvas(QWidget* parent = nullptr);
+  void show_data(TimelineData data);
+  const TimelineData& data() const { return data_; }
+  std::pair<double, double> range() const { return range_; }
+  void set_range(double from, double to);
+  void zoom(double factor, double at_share);  // below 1: closer; the share of the width that stays where it is
+  void pan(double share);
+  void show_all();
+  std::optional<std::pair<double, double>> measured() const { return measured_; }
+  void measure(double from, double to);
+  void set_critical(bool on);
+  void toggle_group(const std::string& group);  // folds a rank into one line, and back
+  std::size_t rows() const { return rows_.size(); }
+  static int label_width() { return 150; }
+  int last_painted() const { return painted_; }  // rectangles of the last paint
+
+ Q_SIGNALS:
+  void range_changed();
+  void measure_changed();
+
+ protected:
+  void paintEvent(QPaintEvent* event) override;
+  void wheelEvent(QWheelEvent* event) override;
+  void mousePressEvent(QMouseEvent* event) override;
+  void mouseMoveEvent(QMouseEvent* event) override;
+  void mouseReleaseEvent(QMouseEvent* event) override;
+  void keyPressEvent(QKeyEvent* event) override;
+
+ private:
+  struct Row {
+    std::size_t lane = 0;
+    bool folded = false;  // stands for all lanes of the group
+  };
+  void lay_out();
+  void paint_row(QPainter& painter, const Row& row, const QRectF& place);
+  void paint_lane(QPainter& painter, const Lane& lane, const QRectF& place, bool names);
+  double time_at(double x) const;
+  double x_of(double time) const;
+  const Row* row_at(double y) const;
+
+  TimelineData data_;
+  std::vector<Row> rows_;
+  std::set<std::string> folded_;
+  std::pair<double, double> range_ = {0, 1};
+  std::optional<std::pair<double, double>> measured_;
+  std::optional<QPointF> pressed_;
+  std::pair<double, double> pressed_range_;
+  bool measuring_ = false;
+  bool critical_ = false;
+  int painted_ = 0;
+};
+
+// The scale above the lanes; stays where it is when they are scrolled.
+class TimelineRuler : public QWidget {
+ public:
+  explicit TimelineRuler(TimelineCanvas* canvas, QWidget* parent = nullptr);
+
+ protected:
+  void paintEvent(QPaintEvent* event) override;
+
+ private:
+  TimelineCanvas* canvas_;
+};
+
+}  // namespace assay::gui

@@ -1,0 +1,355 @@
+#include "gui/views/compare_view.h"
+
+#include <fmt/format.h>
+
+#include <QCompleter>
+#include <QHBoxLayout>
+#include <QPushButton>
+#include <QSplitter>
+#include <QVBoxLayout>
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "datasets/user_error.h"
+#include "gui/theme.h"
+
+namespace assay::gui {
+namespace {
+using harness::ComparedCase;
+using harness::stats::Decision;
+using harness::stats::Verdict;
+
+constexpr qsizetype most_contenders = 4;
+
+int rank_of(Verdict verdict) {
+  constexpr Verdict order[] = {Verdict::slower, Verdict::faster, Verdict::unsure, Verdict::same};
+  return static_cast<int>(std::find(std::begin(order), std::end(order), verdict) - std::begin(order));
+}
+
+QString interval(const Decision& decision) {
+  if (!decision.interval.bounded() || decision.interval.high > 1e6) return {};
+  return text_of(fmt::format("{:.3f} to {:.3f}", decision.interval.low, decision.interval.high));
+}
+
+// As people would say it: the newest run is `latest`, the one before `latest~1`.
+QString selector_of(const Database& database, const std::string& id) {
+  for (std::size_t i = 0; i < database.runs().size(); ++i)
+    if (database.runs()[i].id == id) return i == 0 ? QStringLiteral("latest") : QStringLiteral("latest~%1").arg(i);
+  return text_of(id);
+}
+
+QString side_name(const harness::Selector& selector, const results_db::RunRecord& run) {
+  QString name = text_of(run_title(run));
+  QStringList where;
+  for (const auto& [key, value] : selector.where) where << text_of(key == "technique" ? value : key + " " + value);
+  return where.isEmpty() ? name : where.join(QStringLiteral(", ")) + QStringLiteral(" · ") + name;
+}
+
+StripSide strip_side(const RunData& data, const std::string& key, const std::string& metric) {
+  StripSide side;
+  for (const CaseResult& result : data.cases) {
+    if (result.info.record.key != key) continue;
+    side.color = technique_color(result.info.record.technique);
+    for (const auto& launch : result.launches) {
+      if (launch.status != results_db::Status::ok) continue;
+      StripLaunch drawn;
+      drawn.started_ns = launch.started_ns;
+      if (metric == "time" && launch.distribution && launch.distribution->quantiles.size() == 8) {
+        const auto& q = launch.distribution->quantiles;  // 0.01 0.05 0.10 0.25 0.75 0.90 0.95 0.99
+        drawn = {launch.distribution->median, q[1], q[3], q[4], q[6], launch.started_ns, launch.distribution->n};
+      } else {
+        for (const auto& held : launch.metrics)
+          if (held.name == metric) drawn.median = drawn.q05 = drawn.q25 = drawn.q75 = drawn.q95 = held.value;
+      }
+      if (drawn.median != 0) side.launches.push_back(drawn);
+    }
+  }
+  return side;
+}
+
+}  // namespace
+
+CompareView::CompareView(Session& session, QWidget* parent)
+    : View(session, QStringLiteral("compare"), tr("Compare"), parent) {
+  auto* layout = new QVBoxLayout(content());
+  layout->setContentsMargins(16, 12, 16, 12);
+  layout->setSpacing(7);
+  auto* line = new QHBoxLayout;
+  base_ = new QLineEdit;
+  base_->setAccessibleName(tr("base"));
+  base_->setToolTip(tr("A run (id, tag, latest, latest~1), KEY=VALUE,... or RUN:KEY=VALUE,..."));
+  contenders_ = new QLineEdit;
+  contenders_->setAccessibleName(tr("contenders"));
+  contenders_->setToolTip(tr("The same; up to four, separated by semicolons"));
+  auto* go = new QPushButton(tr("Compare"));
+  line->addWidget(new QLabel(tr("Base")));
+  line->addWidget(base_, 2);
+  line->addWidget(new QLabel(tr("against")));
+  line->addWidget(contenders_, 3);
+  line->addWidget(go);
+  layout->addLayout(line);
+  problem_ = new QLabel;
+  problem_->setWordWrap(true);
+  layout->addWidget(problem_);
+  summary_ = new QLabel;
+  summary_->setTextFormat(Qt::RichText);
+  summary_->setWordWrap(true);
+  layout->addWidget(summary_);
+  auto* splitter = new QSplitter(Qt::Vertical);
+  splitter->setHandleWidth(10);
+  rows_ = new GridView(tr("compared cases"));
+  auto* lower = new QWidget;
+  auto* down = new QVBoxLayout(lower);
+  down->setContentsMargins(0, 0, 0, 0);
+  explained_ = new QLabel;
+  explained_->setWordWrap(true);
+  explained_->setTextFormat(Qt::RichText);
+  strip_ = new StripPlot;
+  down->addWidget(explained_);
+  down->addWidget(strip_, 1);
+  splitter->addWidget(rows_);
+  splitter->addWidget(lower);
+  splitter->setStretchFactor(0, 3);
+  splitter->setStretchFactor(1, 2);
+  splitter->setSizes({350, 250});
+  layout->addWidget(splitter, 1);
+  const auto start = [this] {
+    touched_ = true;
+    refresh();
+  };
+  connect(go, &QPushButton::clicked, this, start);
+  connect(base_, &QLineEdit::returnPressed, this, start);
+  connect(contenders_, &QLineEdit::returnPressed, this, start);
+  connect(rows_, &GridView::row_selected, this, [this](qint64 id) { show_row(id); });
+  connect(rows_, &GridView::row_activated, this, [this] { activate(); });
+}
+
+QStringList CompareView::arguments() const {
+  return {QStringLiteral("base=") + base_->text(), QStringLiteral("against=") + contenders_->text()};
+}
+
+void CompareView::set_arguments(const QMap<QString, QString>& values) {
+  if (values.contains(QStringLiteral("base"))) base_->setText(values.value(QStringLiteral("base")));
+  if (values.contains(QStringLiteral("against"))) contenders_->setText(values.value(QStringLiteral("against")));
+  touched_ = true;
+}
+
+void CompareView::activate() {
+  const qint64 id = rows_->current_id();
+  if (id < 1) return;
+  const auto& [which, at] = shown_[static_cast<std::size_t>(id - 1)];
+  const auto data = session().run();
+  if (!data) return;
+  for (const CaseResult& result : data->cases)
+    if (result.info.record.key == comparisons_[which].cases[at].key_b) session().select_case(result.info.id);
+  Q_EMIT view_wanted(QStringLiteral("trends"));
+}
+
+void CompareView::refresh() {
+  Database* database = session().database();
+  const auto data = session().run();
+  if (!data) return show_empty(tr("Nothing to compare yet."), tr("assay run quick"));
+  if (!touched_) {
+    // The run looked at, next to the one before it of the same suite.
+    const auto* before = database->previous(data->run);
+    if (before == nullptr && database->runs().size() < 2)
+      return show_empty(tr("One run compares with nothing. Run the suite again, or name two techniques of this run "
+                           "here with the Compare command."),
+                        tr("assay run %1").arg(text_of(data->run.suite)));
+    base_->setText(selector_of(*database, before != nullptr ? before->id : database->runs().back().id));
+    contenders_->setText(selector_of(*database, data->run.id));
+  }
+  show_content();
+  compare();
+  show_rows();
+}
+
+void CompareView::compare() {
+  comparisons_.clear();
+  problem_->clear();
+  problem_->hide();
+  QStringList wrong;
+  const QStringList against = contenders_->text().split(QLatin1Char(';'), Qt::SkipEmptyParts);
+  if (against.size() > most_contenders)
+    wrong << tr("at most %1 contenders; the others are left out").arg(most_contenders);
+  for (const QString& contender : against.mid(0, most_contenders)) {
+    try {
+      comparisons_.push_back(harness::compare(session().database()->store(),
+                                              harness::parse_selector(base_->text().trimmed().toStdString()),
+                                              harness::parse_selector(contender.trimmed().toStdString()), {}));
+    } catch (const UserError& typed) {
+      wrong << text_of(typed.what());  // about what was typed, so it is said beside it
+    }
+  }
+  if (against.isEmpty()) wrong << tr("name what to compare with: a run, a tag, latest, or KEY=VALUE");
+  problem_->setText(QStringLiteral("<span style='color:%1'>%2</span>")
+                        .arg(theme().bad.name(), wrong.join(QLatin1Char('\n')).toHtmlEscaped()));
+  problem_->setVisible(!wrong.isEmpty());
+}
+
+bool CompareView::passes(const ComparedCase& row) const {
+  return matches_text(session().filter(), row.name + " " + row.key_a + " " + row.key_b + " " +
+                                              harness::stats::to_string(row.decision.verdict));
+}
+
+void CompareView::show_rows() {
+  Grid grid;
+  grid.columns = {{tr("verdict")},
+                  {tr("case"), false, true},
+                  {tr("what")},
+                  {tr("base"), true},
+                  {tr("contender"), true},
+                  {tr("ratio"), true},
+                  {tr("95% interval"), true},
+                  {tr("launches"), true},
+
+                  {tr("why"), false, true}};
+  if (comparisons_.size() > 1) grid.columns.insert(grid.columns.begin() + 1, {tr("against")});
+  std::vector<std::pair<std::size_t, std::size_t>> order;
+  std::size_t hidden = 0;
+  QStringList lines;
+  for (std::size_t c = 0; c < comparisons_.size(); ++c) {
+    const harness::Comparison& comparison = comparisons_[c];
+    for (std::size_t i = 0; i < comparison.cases.size(); ++i) {
+      if (passes(comparison.cases[i]))
+        order.emplace_back(c, i);
+      else
+        ++hidden;
+    }
+    QStringList counts;
+    for (const Verdict verdict : {Verdict::slower, Verdict::faster, Verdict::same, Verdict::unsure})
+      if (const int count = comparison.count(verdict); count > 0)
+        counts << QStringLiteral("<b style='color:%1'>%2 %3</b>")
+                      .arg(verdict_color(verdict).name())
+                      .arg(count)
+                      .arg(QString::fromLatin1(harness::stats::to_string(verdict)));
+    if (comparison.cases.empty())
+      counts << (comparison.matched == 0 ? tr("no case is on both sides")
+                                         : tr("matching cases have no value in common"));
+    QString text =
+        tr("%1 against %2: %3")
+            .arg(side_name(comparison.selector_b, comparison.run_b).toHtmlEscaped(),
+                 side_name(comparison.selector_a, comparison.run_a).toHtmlEscaped(), counts.join(QStringLiteral(", ")));
+    const std::size_t apart = comparison.only_a.size() + comparison.only_b.size();
+    if (apart > 0) text += tr("; %1 case(s) on one side only").arg(apart);
+    if (!comparison.not_compared.empty())
+      text += tr("; %1 not comparable (%2)")
+                  .arg(comparison.not_compared.size())
+                  .arg(text_of(comparison.not_compared.front().second).toHtmlEscaped());
+    if (!comparison.environment.empty())
+      text += tr("; %1 difference(s) of environment: %2")
+                  .arg(comparison.environment.size())
+                  .arg(text_of(comparison.environment.front().what));
+    lines << text;
+  }
+  if (hidden > 0) lines << tr("%1 hidden by the filter").arg(hidden);
+  summary_->setText(lines.join(QStringLiteral("<br>")));
+  std::stable_sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
+    const Decision& left = comparisons_[a.first].cases[a.second].decision;
+    const Decision& right = comparisons_[b.first].cases[b.second].decision;
+    if (left.verdict != right.verdict) return rank_of(left.verdict) < rank_of(right.verdict);
+    const double l = std::abs(std::log(left.ratio)), r = std::abs(std::log(right.ratio));
+    return std::isfinite(l) && (!std::isfinite(r) || l > r);
+  });
+  shown_ = std::move(order);
+  name_cases();
+  for (std::size_t i = 0; i < shown_.size(); ++i) {
+    const harness::Comparison& comparison = comparisons_[shown_[i].first];
+    const ComparedCase& held = comparison.cases[shown_[i].second];
+    GridRow row;
+    row.id = static_cast<qint64>(i) + 1;
+    GridCell verdict(QString::fromLatin1(harness::stats::to_string(held.decision.verdict)));
+    verdict.color = verdict_color(held.decision.verdict);
+    verdict.strong = true;
+    row.cells = {
+        verdict,
+        text_of(names_[i]),
+        provenance_glyph(held.provenance) + QLatin1Char(' ') + text_of(metric_title(held.metric)),
+        GridCell::number(text_of(value_text(held.value_a, held.unit, held.metric)), held.value_a),
+        GridCell::number(text_of(value_text(held.value_b, held.unit, held.metric)), held.value_b),
+        GridCell::number(
+            std::isfinite(held.decision.ratio) ? text_of(fmt::format("{:.3f}", held.decision.ratio)) : QString(),
+            held.decision.ratio),
+        interval(held.decision),
+        QStringLiteral("%1 + %2").arg(held.decision.launches_a).arg(held.decision.launches_b),
+        text_of(held.decision.reason +
+                (held.note.empty() ? "" : (held.decision.reason.empty() ? "" : "; ") + held.note))};
+    row.cells[1].tip = text_of("A " + held.key_a + "\nB " + held.key_b);
+    row.cells[2].tip = QString::fromLatin1(to_string(held.provenance));
+    row.cells[8].tip = row.cells[8].text;
+    if (comparisons_.size() > 1)
+      row.cells.insert(row.cells.begin() + 1, GridCell(side_name(comparison.selector_b, comparison.run_b)));
+    grid.rows.push_back(std::move(row));
+  }
+  const bool any = !grid.rows.empty();
+  rows_->show_grid(std::move(grid));
+  if (any) rows_->select_id(1);
+  show_row(any ? std::max<qint64>(1, rows_->current_id()) : 0);
+}
+
+// A case that is the same on both sides in words, without what all rows share; else what the two sides agree in.
+void CompareView::name_cases() {
+  names_.clear();
+  std::vector<const CaseInfo*> infos;
+  std::vector<std::shared_ptr<const RunData>> held;
+  std::map<std::pair<std::size_t, std::string>, const CaseInfo*> by_key;
+  for (std::size_t c = 0; c < comparisons_.size(); ++c) {
+    held.push_back(session().database()->run(comparisons_[c].run_b.id));
+    if (!held.back()) continue;
+    for (const CaseResult& result : held.back()->cases) by_key[{c, result.info.record.key}] = &result.info;
+  }
+  const auto info_of = [&](const std::pair<std::size_t, std::size_t>& at) -> const CaseInfo* {
+    const ComparedCase& row = comparisons_[at.first].cases[at.second];
+    const auto found = by_key.find({at.first, row.key_b});
+    return row.key_a == row.key_b && found != by_key.end() ? found->second : nullptr;
+  };
+  for (const auto& at : shown_)
+    if (const CaseInfo* info = info_of(at)) infos.push_back(info);
+  const auto common = common_axes(infos);
+  for (const auto& at : shown_) {
+    const CaseInfo* info = info_of(at);
+    const std::string parameters = info == nullptr ? "" : parameters_text(*info, common);
+    names_.push_back(info == nullptr ? comparisons_[at.first].cases[at.second].name
+                                     : info->name + (parameters.empty() ? "" : ": " + parameters) +
+                                           (info->record.fabric.empty() ? "" : " · " + where_text(*info)));
+  }
+}
+
+void CompareView::show_row(qint64 id) {
+  const bool any = id >= 1 && id <= static_cast<qint64>(shown_.size());
+  strip_->setVisible(any);
+  explained_->setVisible(any);
+  if (!any) return;
+  const auto& [which, at] = shown_[static_cast<std::size_t>(id - 1)];
+  const harness::Comparison& comparison = comparisons_[which];
+  const ComparedCase& held = comparison.cases[at];
+  const Decision& decision = held.decision;
+  QString text = QStringLiteral("<b>%1</b>: <b style='color:%2'>%3</b>")
+                     .arg(text_of(names_[static_cast<std::size_t>(id - 1)]).toHtmlEscaped(),
+                          verdict_color(decision.verdict).name(),
+                          QString::fromLatin1(harness::stats::to_string(decision.verdict)));
+  text += tr(", ratio %1").arg(text_of(fmt::format("{:.4f}", decision.ratio)));
+  if (const QString range = interval(decision); !range.isEmpty()) text += tr(" (95%: %1)").arg(range);
+  if (std::isfinite(decision.p))
+    text += tr("; p %1, after correction for all cases %2")
+                .arg(text_of(fmt::format("{:.2g}", decision.p)), text_of(fmt::format("{:.2g}", decision.q)));
+  text += tr("; launches taken %1").arg(QString::fromLatin1(to_string(decision.design)));
+  if (!decision.reason.empty()) text += QStringLiteral("; ") + text_of(decision.reason).toHtmlEscaped();
+  if (decision.more_launches > 0)
+    text += tr("; about %1 more launches a side would settle it").arg(decision.more_launches);
+  if (held.same_code) text += tr("; the code is the same on both sides");
+  explained_->setText(text);
+  session().guarded([&] {
+    const auto a = session().database()->run(comparison.run_a.id);
+    const auto b = session().database()->run(comparison.run_b.id);
+    if (!a || !b) return;
+    StripSide left = strip_side(*a, held.key_a, held.metric), right = strip_side(*b, held.key_b, held.metric);
+    left.name = tr("base: %1").arg(side_name(comparison.selector_a, comparison.run_a));
+    right.name = tr("contender: %1").arg(side_name(comparison.selector_b, comparison.run_b));
+    if (left.color == right.color) left.color = theme().dim;  // one technique, two runs: the older stands back
+    strip_->show_sides({left, right}, held.unit, held.metric);
+  });
+}
+
+}  // namespace assay::gui

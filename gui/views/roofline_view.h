@@ -1,0 +1,27 @@
+#pragma once
+// Roofline: roofs probed in the same run, and cases by the work they declare; the base run's place behind each.
+#include "gui/model/roofline.h"
+#include "gui/plot/plot_view.h"
+#include "gui/views/view.h"
+
+namespace assay::gui {
+
+class RooflineView : public View {
+ public:
+  RooflineView(Session& session, QWidget* parent = nullptr);
+  void refresh() override;
+  Grid table() const override { return points_->grid(); }
+  void move(int rows) override { points_->move(rows); }
+  void activate() override;
+  const PlotView& plot() const { return *plot_; }
+
+ private:
+  void show_plot(const Roofline& roofline, const RunData* before);
+  void show_points(const Roofline& roofline);
+
+  QLabel* summary_;
+  PlotView* plot_;
+  GridView* points_;
+};
+
+}  // namespace assay::gui

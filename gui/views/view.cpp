@@ -1,0 +1,32 @@
+#include "gui/views/view.h"
+
+#include <QVBoxLayout>
+
+namespace assay::gui {
+
+View::View(Session& session, QString id, QString title, QWidget* parent)
+    : QWidget(parent), session_(session), id_(std::move(id)), title_(std::move(title)) {
+  setAccessibleName(title_);
+  pages_ = new QStackedLayout(this);
+  empty_ = new QLabel;
+  empty_->setObjectName(QStringLiteral("empty"));
+  empty_->setAlignment(Qt::AlignCenter);
+  empty_->setWordWrap(true);
+  empty_->setTextInteractionFlags(Qt::TextSelectableByMouse);
+  empty_->setMargin(40);
+  content_ = new QWidget;
+  pages_->addWidget(empty_);
+  pages_->addWidget(content_);
+}
+
+void View::show_content() { pages_->setCurrentIndex(1); }
+
+void View::show_empty(const QString& what, const QString& command) {
+  QString text = what.toHtmlEscaped();
+  if (!command.isEmpty())
+    text += QStringLiteral("<br><br><code style='font-size:14px'>%1</code>").arg(command.toHtmlEscaped());
+  empty_->setText(text);
+  pages_->setCurrentIndex(0);
+}
+
+}  // namespace assay::gui

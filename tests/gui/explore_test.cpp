@@ -1,0 +1,127 @@
+#include "gui/model/explore.h"
+
+#include <gtest/gtest.h>
+
+#include "gui/model/palette.h"
+#include "gui/model/trend.h"
+
+namespace assay::gui {
+namespace {
+using results_db::Provenance;
+
+struct Made {
+  std::string technique, parameters;
+  double seconds;
+  Provenance provenance = Provenance::measured;
+};
+
+RunData run_of(const std::vector<Made>& cases) {
+  RunData data;
+  std::int64_t id = 0;
+  for (const Made& made : cases) {
+    CaseResult result;
+    results_db::CaseRecord record;
+    record.technique = made.technique;
+    record.backend = "cpu";
+    record.parameters_json = made.parameters;
+    record.key = made.technique + " " + made.parameters;
+    result.info = case_info(++id, record);
+    Value time;
+    time.metric = "time";
+    time.unit = "s";
+    time.provenance = made.provenance;
+    time.median = made.seconds;
+    time.launches = 1;
+    result.values = {time};
+    data.cases.push_back(result);
+  }
+  return data;
+}
+
+const RunData ladder = run_of({{"a/fast", R"({"d":64,"tokens":1024})", 1},
+                               {"a/fast", R"({"d":64,"tokens":2048})", 4},
+                               {"a/fast", R"({"d":64,"tokens":4096})", 16},
+                               {"a/slow", R"({"d":64,"tokens":1024})", 2},
+                               {"a/slow", R"({"d":64,"tokens":2048})", 9},
+                               {"a/slow", R"({"d":64,"tokens":4096})", 40}});
+
+TEST(Explore, TheAxisWithMostSizesRunsAlongAndTechniquesAreSeries) {
+  const auto exploration = explore(ladder, parse_filter(""), {});
+  EXPECT_EQ(exploration.metric, "time");
+  EXPECT_EQ(exploration.axis, "tokens");
+  ASSERT_EQ(exploration.panels.size(), 1U);
+  ASSERT_EQ(exploration.panels[0].series.size(), 2U);
+  EXPECT_EQ(exploration.panels[0].series[0].name, "fast");
+  EXPECT_EQ(exploration.panels[0].series[0].points[2].value.median, 16);
+  EXPECT_EQ(exploration.common, "d 64");
+}
+
+TEST(Explore, TheRankingComparesLikeWithLikeLargestSizeFirst) {
+  const auto ranks = ranking(explore(ladder, parse_filter(""), {}));
+  ASSERT_EQ(ranks.size(), 6U);
+  EXPECT_EQ(ranks[0].point.value.median, 16);
+  EXPECT_EQ(ranks[1].point.value.median, 40);
+  EXPECT_DOUBLE_EQ(ranks[1].to_best, 2.5);
+  EXPECT_DOUBLE_EQ(ranks[2].to_best, 1);
+}
+
+TEST(Explore, OneSizeIsReadTechniqueByTechnique) {
+  const auto exploration = explore(ladder, parse_filter("tokens=4k"), {});
+  EXPECT_EQ(exploration.axis, "technique");
+  EXPECT_FALSE(exploration.numeric);
+  EXPECT_EQ(exploration.categories, (std::vector<std::string>{"fast", "slow"}));
+  EXPECT_EQ(exploration.filtered_out, 4);
+  EXPECT_EQ(ranking(exploration)[0].point.result->info.name, "fast");
+}
+
+TEST(Explore, ALineNeverJoinsMeasuredAndProjected) {
+  const RunData mixed = run_of({{"a/ring", R"({"ranks":2})", 1},
+                                {"a/ring", R"({"ranks":4})", 2, Provenance::projected},
+                                {"a/ring", R"({"ranks":8})", 3, Provenance::projected}});
+  const auto exploration = explore(mixed, parse_filter(""), {});
+  ASSERT_EQ(exploration.panels[0].series.size(), 2U);
+  for (const auto& series : exploration.panels[0].series)
+    for (const auto& point : series.points) EXPECT_EQ(point.value.provenance, series.provenance);
+}
+
+TEST(Explore, WhatVariesBesidesTheAxisGetsPanels) {
+  const RunData two = run_of({{"a/fast", R"({"dtype":"bf16","tokens":1024})", 1},
+                              {"a/fast", R"({"dtype":"bf16","tokens":2048})", 2},
+                              {"a/fast", R"({"dtype":"bf16","tokens":4096})", 3},
+                              {"a/fast", R"({"dtype":"fp32","tokens":1024})", 4},
+                              {"a/fast", R"({"dtype":"fp32","tokens":2048})", 5},
+                              {"a/fast", R"({"dtype":"fp32","tokens":4096})", 6}});
+  const auto exploration = explore(two, parse_filter(""), {});
+  ASSERT_EQ(exploration.panels.size(), 2U);
+  EXPECT_EQ(exploration.panels[0].title, "bf16");
+  EXPECT_EQ(exploration.panels[1].title, "fp32");
+}
+
+TEST(Palette, ATechniqueHasOneSlotForEver) {
+  EXPECT_EQ(palette_slot("attention/flash-attention-2"), 0);
+  EXPECT_EQ(palette_slot("attention/flash-attention-1"), 1);
+  EXPECT_EQ(palette_slot("attention/naive-attention"), 2);
+  EXPECT_EQ(palette_slot("attention/mem-efficient-attention"), 7);
+}
+
+TEST(Segments, KeepEveryExtremeOfTenThousandPoints) {
+  std::vector<double> x, y;
+  for (int i = 0; i < 10'000; ++i) {
+    x.push_back(i);
+    y.push_back(i == 4321 ? 50.0 : i == 8765 ? -50.0 : i % 7);
+  }
+  const auto segments = min_max_segments(x, y, 320);
+  EXPECT_LE(segments.size(), 320U);
+  double low = 0, high = 0;
+  for (const Segment& segment : segments) {
+    low = std::min(low, segment.low);
+    high = std::max(high, segment.high);
+    EXPECT_LE(segment.low, segment.first);
+    EXPECT_GE(segment.high, segment.last);
+  }
+  EXPECT_EQ(low, -50);
+  EXPECT_EQ(high, 50);
+}
+
+}  // namespace
+}  // namespace assay::gui

@@ -1,0 +1,83 @@
+#include "gui/model/filter.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace assay::gui {
+namespace {
+
+CaseResult made(const std::string& technique, const std::string& parameters, const std::string& fabric = {}) {
+  CaseResult result;
+  results_db::CaseRecord record;
+  record.technique = technique;
+  record.backend = "cpu";
+  record.fabric = fabric;
+  record.parameters_json = parameters;
+  record.key = technique + " cpu " + parameters;
+  result.info = case_info(1, record);
+  return result;
+}
+
+const CaseResult flash = made("attention/flash-attention-2", R"({"causal":1,"dtype":"bf16","sequence_length":4096})");
+const CaseResult naive = made("attention/naive-attention", R"({"causal":0,"dtype":"fp32","sequence_length":512})");
+
+bool holds(const std::string& text, const CaseResult& result) { return matches(parse_filter(text), result); }
+
+TEST(Filter, WordsAreFoundInTheKeyAndInTheWrittenParameters) {
+  EXPECT_TRUE(holds("flash", flash));
+  EXPECT_TRUE(holds("FLASH 4k", flash));
+  EXPECT_FALSE(holds("flash 8k", flash));
+  EXPECT_FALSE(holds("-flash", flash));
+  EXPECT_TRUE(holds("-flash", naive));
+}
+
+TEST(Filter, FieldsTakeAlternatives) {
+  EXPECT_TRUE(holds("dtype=bf16,fp16", flash));
+  EXPECT_FALSE(holds("dtype=bf16,fp16", naive));
+  EXPECT_TRUE(holds("dtype!=bf16", naive));
+  EXPECT_TRUE(holds("technique=flash-attention-2", flash));
+  EXPECT_TRUE(holds("family=attention", naive));
+}
+
+TEST(Filter, NumbersAreWrittenAsPeopleWriteThem) {
+  EXPECT_TRUE(holds("seq=4k", flash));
+  EXPECT_TRUE(holds("seq=4096", flash));
+  EXPECT_TRUE(holds("seq>=4k", flash));
+  EXPECT_FALSE(holds("seq>4k", flash));
+  EXPECT_TRUE(holds("sequence_length=1k..8k", flash));
+  EXPECT_FALSE(holds("sequence_length=1k..8k", naive));
+  EXPECT_TRUE(holds("seq<1k", naive));
+}
+
+TEST(Filter, AValueStillBeingTypedHidesNothing) { EXPECT_TRUE(holds("dtype=", flash)); }
+
+TEST(Filter, AnAxisThatACaseHasNotIsNoMatch) { EXPECT_FALSE(holds("ranks=4", flash)); }
+
+TEST(Filter, RegularExpressionsLookAtTheKey) {
+  EXPECT_TRUE(holds("/flash-.*-2/", flash));
+  EXPECT_FALSE(holds("/^naive/", naive));
+}
+
+TEST(Filter, WhatCannotBeReadIsSaidAndLeftOut) {
+  const Filter broken = parse_filter("/(/ flash");
+  EXPECT_NE(broken.problem.find("/(/"), std::string::npos);
+  EXPECT_TRUE(matches(broken, flash));
+  EXPECT_FALSE(matches(broken, naive));
+  EXPECT_NE(parse_filter("seq>=many").problem.find("many"), std::string::npos);
+}
+
+TEST(Filter, CompletionOffersOnlyWhatTheWordsBeforeLeaveOver) {
+  RunData data;
+  data.cases = {flash, naive};
+  const auto all = completions("dt", data);
+  EXPECT_EQ(all, std::vector<std::string>{"dtype="});
+  EXPECT_EQ(completions("dtype=", data), (std::vector<std::string>{"dtype=bf16", "dtype=fp32"}));
+  EXPECT_EQ(completions("flash dtype=", data), std::vector<std::string>{"flash dtype=bf16"});
+  EXPECT_EQ(completions("seq=", data), (std::vector<std::string>{"sequence_length=4k", "sequence_length=512"}));
+  const auto by_value = completions("bf", data);
+  EXPECT_NE(std::find(by_value.begin(), by_value.end(), "dtype=bf16"), by_value.end());
+}
+
+}  // namespace
+}  // namespace assay::gui

@@ -1,0 +1,92 @@
+#include "gui/model/timeline.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace assay::gui {
+namespace {
+
+TimelineData made(const std::vector<results_db::IntervalRecord>& intervals) { return make_timeline({intervals, {}}); }
+
+TEST(Timeline, LanesStandInTheOrderOfTheirNumbers) {
+  const auto data =
+      made({{"rank 10 / compute", "a", 0, 1}, {"rank 2 / send", "a", 0, 1}, {"rank 2 / compute", "a", 0, 1}});
+  ASSERT_EQ(data.lanes.size(), 3U);
+  EXPECT_EQ(data.lanes[0].name, "rank 2 / compute");
+  EXPECT_EQ(data.lanes[1].name, "rank 2 / send");
+  EXPECT_EQ(data.lanes[2].name, "rank 10 / compute");
+  EXPECT_EQ(data.lanes[2].group, "rank 10");
+  EXPECT_EQ(data.lanes[2].kind, "compute");
+}
+
+TEST(Timeline, AMillionBarsDrawAtMostOneEntryAColumn) {
+  std::vector<results_db::IntervalRecord> many;
+  for (int i = 0; i < 1'000'000; ++i) many.push_back({"rank 0 / compute", "a", 10LL * i, 10LL * i + 5});
+  const auto data = made(many);
+  const auto drawn = visible(data.lanes[0], 0, 1e7, 1000);
+  EXPECT_LE(drawn.size(), 1000U);
+  std::size_t bars = 0;
+  int column = -1;
+  for (const Drawn& entry : drawn) {
+    EXPECT_GT(entry.first, column);
+    column = entry.first;
+    bars += entry.count;
+  }
+  EXPECT_EQ(bars, 1'000'000U);
+}
+
+TEST(Timeline, CloseUpEveryBarIsItself) {
+  const auto data = made({{"l", "a", 0, 100}, {"l", "b", 200, 300}, {"l", "c", 400, 500}});
+  const auto drawn = visible(data.lanes[0], 150, 450, 300);
+  ASSERT_EQ(drawn.size(), 2U);
+  EXPECT_EQ(drawn[0].bar, 1U);
+  EXPECT_EQ(drawn[0].first, 50);
+  EXPECT_EQ(drawn[0].last, 150);
+  EXPECT_EQ(drawn[1].bar, 2U);
+  EXPECT_EQ(drawn[1].last, 299);
+}
+
+TEST(Timeline, ALongBarThatBeganEarlierIsStillSeen) {
+  const auto data = made({{"l", "long", 0, 1000}, {"l", "short", 10, 20}});
+  const auto drawn = visible(data.lanes[0], 500, 600, 100);
+  ASSERT_FALSE(drawn.empty());
+  EXPECT_EQ(drawn[0].bar, 0U);
+  EXPECT_EQ(drawn[0].first, 0);
+  EXPECT_EQ(drawn[0].last, 99);
+  EXPECT_EQ(bar_at(data.lanes[0], 500), 0U);
+  EXPECT_EQ(bar_at(data.lanes[0], 15), 1U);
+  EXPECT_EQ(bar_at(data.lanes[0], 1000), data.lanes[0].bars.size());
+}
+
+TEST(Timeline, BusyTimeIsTheUnionOfBars) {
+  const auto data = made({{"l", "a", 0, 100}, {"l", "b", 50, 150}, {"l", "c", 300, 400}});
+  EXPECT_EQ(use_of(data.lanes[0], 0, 400).busy, 250);
+  EXPECT_EQ(use_of(data.lanes[0], 0, 400).bars, 3U);
+  EXPECT_EQ(use_of(data.lanes[0], 120, 320).busy, 50);
+}
+
+TEST(Timeline, ExposedIsWhatNoComputeOfTheSameRankHides) {
+  const auto data =
+      made({{"rank 0 / compute", "a", 0, 100}, {"rank 0 / send", "kv", 50, 180}, {"rank 1 / compute", "a", 0, 500}});
+  EXPECT_EQ(exposed(data, data.lanes[1], 0, 500), 80);
+  EXPECT_EQ(exposed(data, data.lanes[1], 0, 120), 20);
+}
+
+TEST(Timeline, TheChainThatEndsLastSkipsWhatWasNotWaitedFor) {
+  const auto data = made({{"rank 0 / compute", "first", 0, 100},
+                          {"rank 0 / send", "message", 100, 250},
+                          {"rank 0 / wait", "message", 100, 250},
+                          {"rank 1 / compute", "idle chatter", 0, 60},
+                          {"rank 1 / compute", "last", 250, 400}});
+  std::set<std::string> critical;
+  for (const Lane& lane : data.lanes)
+    for (const Bar& bar : lane.bars)
+      if (bar.critical) critical.insert(lane.name + " " + data.names[bar.name]);
+  EXPECT_EQ(critical,
+            (std::set<std::string>{"rank 0 / compute first", "rank 0 / send message", "rank 1 / compute last"}));
+  EXPECT_EQ(data.critical_busy, 400);
+}
+
+}  // namespace
+}  // namespace assay::gui
