@@ -42,10 +42,13 @@ void FilterBox::offer() {
   if (words.size() > 40) words.resize(40);
   words_->setStringList(words);
   const bool done = words.isEmpty() || (words.size() == 1 && words.front() == text());
-  if (done || !isVisible())
+  if (done || !isVisible()) {
     completer_->popup()->hide();
-  else
-    completer_->complete();
+    return;
+  }
+  completer_->complete();
+  // Nothing is chosen until an arrow key chooses it: Enter means what was typed.
+  completer_->popup()->setCurrentIndex({});
 }
 
 void FilterBox::keyPressEvent(QKeyEvent* event) {
@@ -69,7 +72,7 @@ void FilterBox::keyPressEvent(QKeyEvent* event) {
     return;
   }
   if (event->key() == Qt::Key_Return || event->key() == Qt::Key_Enter || event->key() == Qt::Key_Down) {
-    focusNextChild();
+    if (when_entered) when_entered();
     return;
   }
   QLineEdit::keyPressEvent(event);

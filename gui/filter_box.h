@@ -1,6 +1,7 @@
 #pragma once
 // The filter line of the window: completes its last word from the cases of the run.
 #include <QLineEdit>
+#include <functional>
 
 #include "gui/session.h"
 
@@ -12,7 +13,8 @@ namespace assay::gui {
 class FilterBox : public QLineEdit {
  public:
   explicit FilterBox(Session& session, QWidget* parent = nullptr);
-  QStringList offered() const;  // what the pop-up holds
+  QStringList offered() const;         // what the pop-up holds
+  std::function<void()> when_entered;  // Enter: on to what the filter left
 
  protected:
   void keyPressEvent(QKeyEvent* event) override;

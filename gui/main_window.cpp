@@ -149,6 +149,12 @@ QWidget* MainWindow::make_topbar() {
   auto* layout = new QHBoxLayout(bar);
   layout->setContentsMargins(16, 8, 16, 8);
   filter_ = new FilterBox(session_);
+  filter_->when_entered = [this] {
+    auto* table = current()->findChild<GridView*>();
+    if (table == nullptr) return;
+    table->setFocus();
+    if (table->current_id() == 0) table->move(0);
+  };
   layout->addWidget(filter_, 3);
   auto* before = new QPushButton(QStringLiteral("["));
   before->setToolTip(tr("the run before"));

@@ -142,6 +142,17 @@ TEST_F(Views, KeysMoveAndOpenRows) {
   EXPECT_EQ(window.current()->id(), QStringLiteral("trends"));
 }
 
+TEST_F(Views, FromOpeningToTheAnswerInThreeActions) {
+  QTest::keyClick(&window, Qt::Key_3);
+  QTest::keyClick(&window, Qt::Key_Slash);
+  QTest::keyClicks(window.filter_box(), QStringLiteral("attention 4k"));
+  EXPECT_TRUE(window.current()->table().rows.front().cells[0].text.contains(QStringLiteral("tiled-attention")));
+  QTest::keyClick(window.filter_box(), Qt::Key_Return);
+  QTest::keyClick(window.focusWidget(), Qt::Key_Return);
+  ASSERT_EQ(window.current()->id(), QStringLiteral("trends"));
+  EXPECT_TRUE(view_of<TrendsView>(window, "trends").answer().contains(QStringLiteral("a week before")));
+}
+
 TEST_F(Views, TrendsHasOnePointARunAndAnswersAgainstLastWeek) {
   window.session().set_filter(QStringLiteral("technique=tiled-attention tokens=4k"));
   window.show_view(QStringLiteral("trends"));
