@@ -317,10 +317,11 @@ void MainWindow::show_failure(const QString& line) {
 void MainWindow::show_status() {
   Database* database = session_.database();
   if (database == nullptr) return status_->setText(tr("no database open"));
+  status_->setToolTip(session_.path());
   const auto data = session_.run();
   if (!data) return status_->setText(session_.path());
   status_->setText(tr("%1 · %2 · %3 cases · %4")
-                       .arg(session_.path(), text_of(data->run.machine.name))
+                       .arg(QFileInfo(session_.path()).fileName(), text_of(data->run.machine.name))
                        .arg(data->cases.size())
                        .arg(text_of(data->run.machine.cpu)));
 }

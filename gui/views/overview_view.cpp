@@ -257,7 +257,7 @@ void OverviewView::show_changes(const MachineOverview& held, const RunData& data
           verdict,
           name,
           text_of(parameters_text(info, common)) + QStringLiteral(" · ") + text_of(where_text(info)),
-          text_of(metric_title(compared.metric)),
+          compared.metric == "time" ? QString() : text_of(metric_title(compared.metric)),
           GridCell::number(text_of(value_text(compared.value_a, compared.unit, compared.metric)), compared.value_a),
           GridCell::number(text_of(value_text(compared.value_b, compared.unit, compared.metric)), compared.value_b),
           GridCell::number(text_of(fmt::format("{:.3f}", decision.ratio)), decision.ratio),
