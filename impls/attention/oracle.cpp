@@ -182,7 +182,7 @@ harness::Check Reference::compare(const Tensors& outputs) const {
   return check;
 }
 
-harness::Check check_small(const Problem& problem, const Execution& execution, MakeKernel make, std::uint64_t seed) {
+Problem small_problem(const Problem& problem) {
   Problem small = problem;
   small.batch = 1;
   small.kv_heads = std::min(problem.kv_heads, 2);
@@ -193,6 +193,11 @@ harness::Check check_small(const Problem& problem, const Execution& execution, M
   if (problem.queries > 157 && problem.queries == problem.keys) small.queries = small.keys = 301;
   small = aligned(small);
   small.scale = problem.scale;
+  return small;
+}
+
+harness::Check check_small(const Problem& problem, const Execution& execution, MakeKernel make, std::uint64_t seed) {
+  const Problem small = small_problem(problem);
   Storage storage(small);
   draw_inputs(small, InputLaw::normal, seed, storage.tensors());
   make(small, execution)(storage.tensors());

@@ -52,7 +52,10 @@ class Reference {
   double lse_tolerance_ = 0;
 };
 
-// Runs the technique on a small problem of uneven shape that takes the same code path, and compares all of it.
+// A problem of uneven shape that takes the same code path and is small enough to be compared in full.
+Problem small_problem(const Problem& problem);
+
+// Runs the technique on that problem and compares all of it.
 harness::Check check_small(const Problem& problem, const Execution& execution, MakeKernel make, std::uint64_t seed);
 
 }  // namespace assay::attention

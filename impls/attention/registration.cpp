@@ -30,8 +30,8 @@ int bounded(const harness::State& state, const char* axis, std::int64_t low, std
   throw UserError(fmt::format("{}: found '{}', expected {}", axis, found, expected));
 }
 
-// The inputs with fewer mantissa bits than the dtype: what a kernel that computes in the next lower precision sees.
-// bf16 for fp32, an 8-bit float's 3 mantissa bits for bf16.
+}  // namespace
+
 void coarsen(const Problem& problem, const substrate::View& view, int heads, int rows) {
   const int dropped = problem.dtype == DType::f32 ? 16 : 20;  // of the 23 bits of an fp32 mantissa
   const std::uint32_t half = 1U << (dropped - 1);
@@ -46,8 +46,6 @@ void coarsen(const Problem& problem, const substrate::View& view, int heads, int
     }
   }
 }
-
-}  // namespace
 
 std::vector<Axis> axes() {
   return {
@@ -88,7 +86,7 @@ std::vector<Axis> axes() {
   };
 }
 
-Problem read_problem(const harness::State& state) {
+Problem read_shape(const harness::State& state) {
   Problem problem;
   constexpr std::int64_t kLongest = 1 << 24;
   problem.queries = bounded(state, "sequence_length", 1, kLongest);
@@ -104,10 +102,15 @@ Problem read_problem(const harness::State& state) {
   }
   problem.head_dim = bounded(state, "head_dim", 1, kLargestHeadDim);
   problem.causal = bounded(state, "causal", 0, 1) == 1;
+  return aligned(problem);
+}
+
+Problem read_problem(const harness::State& state) {
+  Problem problem = read_shape(state);
   const std::string& dtype = state.text("dtype");
   if (dtype != "fp32" && dtype != "bf16") unknown("dtype", dtype, "fp32 or bf16");
   problem.dtype = dtype == "fp32" ? DType::f32 : DType::bf16;
-  return aligned(problem);
+  return problem;
 }
 
 Execution read_execution(harness::State& state, const Problem& problem) {

@@ -40,7 +40,7 @@ struct ForwardTile {
 };
 
 // Head sizes 64, 128 and 256. Asynchronous on the stream. Throws std::invalid_argument for what no kernel is made for,
-// std::runtime_error with the CUDA error's name for a launch that fails.
+// harness::gpu::DeviceError for a launch that fails.
 void flash_attention_2_forward(const ForwardProblem& problem, int head_dim, ElementType element, CUstream_st* stream);
 
 }  // namespace assay::attention::cuda

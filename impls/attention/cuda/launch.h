@@ -1,10 +1,9 @@
 #pragma once
 // Starting a kernel: shared memory above 48 KiB is asked for, limits are checked, a failed launch throws.
-#include <cuda_runtime_api.h>
-
 #include <stdexcept>
 #include <string>
 
+#include "harness/gpu/cuda_check.h"
 #include "impls/attention/cuda/forward.h"
 
 namespace assay::attention::cuda {
@@ -13,11 +12,7 @@ struct Grid {
   int x = 1, y = 1, z = 1;
 };
 
-inline void check(cudaError_t status, const char* doing) {
-  if (status == cudaSuccess) return;
-  throw std::runtime_error(std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status) + " (" + doing +
-                           ")");
-}
+using harness::gpu::check;
 
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), Grid grid, int threads, std::size_t shared_bytes, cudaStream_t stream,
@@ -27,13 +22,13 @@ void launch(void (*kernel)(Parameters...), Grid grid, int threads, std::size_t s
   if (shared_bytes > 48UL << 10) {
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)),
-          "asking for shared memory");
+          "asking for the shared memory of an attention kernel");
   }
   const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));
   void* values[] = {const_cast<void*>(static_cast<const void*>(&arguments))...};
   check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), blocks, dim3(static_cast<unsigned>(threads)), values,
                          shared_bytes, stream),
-        "launching a kernel");
+        "launching an attention kernel");
 }
 
 // Calls body<Element, kHeadDim>() for the run-time values.

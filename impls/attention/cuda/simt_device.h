@@ -33,6 +33,12 @@ ASSAY_DEVICE void copy_async(std::uint32_t to, const void* from, bool valid) {
                "r"(valid ? 16 : 0)
                : "memory");
 }
+// The same for 4 bytes.
+ASSAY_DEVICE void copy_async_word(std::uint32_t to, const float* from, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(__cvta_generic_to_global(from)),
+               "r"(valid ? 4 : 0)
+               : "memory");
+}
 ASSAY_DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most kPending of this thread's committed groups are unfinished.
 template <int kPending>

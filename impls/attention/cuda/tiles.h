@@ -13,15 +13,17 @@ ASSAY_DEVICE void copy_tile(std::uint32_t to, const std::uint16_t* from, std::in
   constexpr int kChunks = kColumns / 8;
   static_assert(kThreads % kChunks == 0 && kRows % (kThreads / kChunks) == 0);
   constexpr int kRowStep = kThreads / kChunks;
-  static_assert(kRowStep % 8 == 0);  // the swizzle then repeats from step to step
   const int row = thread / kChunks;
   const int chunk = thread % kChunks;
   const std::uint16_t* line = from + row * row_stride + chunk * 8;
-  to += swizzled<kColumns>(row, chunk);
+  const std::uint32_t start = to + swizzled<kColumns>(row, chunk);
 #pragma unroll
   for (int i = 0; i < kRows / kRowStep; ++i) {
     const bool inside = row + i * kRowStep < valid;
-    copy_async(to + i * kRowStep * kColumns * 2, inside ? line : from, inside);
+    // Steps of 8 rows repeat the swizzle.
+    const std::uint32_t at =
+        kRowStep % 8 == 0 ? start + i * kRowStep * kColumns * 2 : to + swizzled<kColumns>(row + i * kRowStep, chunk);
+    copy_async(at, inside ? line : from, inside);
     line += kRowStep * row_stride;
   }
 }
@@ -70,13 +72,14 @@ ASSAY_DEVICE void round_to_left(std::uint32_t (&left)[kRowTiles][kTiles / 2][4],
 }
 
 // C += P B for P in registers (kSteps fragments of 16 columns) and B [16 kSteps rows x kColumns] in shared memory, of
-// which columns [first, first + 8 kColumnTiles), first a multiple of 64, are taken. O += P V is this.
+// which columns [first, first + 8 kColumnTiles), `first` a multiple of their number (a power of two), are taken. O += P
+// V is this.
 template <class Element, int kColumns, int kRowTiles, int kSteps, int kColumnTiles>
 ASSAY_DEVICE void multiply_registers(float (&c)[kRowTiles][kColumnTiles][4],
                                      const std::uint32_t (&p)[kRowTiles][kSteps][4], std::uint32_t b, int first,
                                      int lane) {
   static_assert(kColumnTiles % 2 == 0);
-  const std::uint32_t origin = b + static_cast<std::uint32_t>(first / 64 * 128) + origin_by_rows<kColumns>(0, lane);
+  const std::uint32_t origin = piece<kColumns>(b + origin_by_rows<kColumns>(0, lane), 0, first / 8);
 #pragma unroll
   for (int k = 0; k < kSteps; ++k) {
 #pragma unroll
@@ -88,6 +91,46 @@ ASSAY_DEVICE void multiply_registers(float (&c)[kRowTiles][kColumnTiles][4],
         multiply_add<Element>(c[i][2 * j], p[i][k], right[0], right[1]);
         multiply_add<Element>(c[i][2 * j + 1], p[i][k], right[2], right[3]);
       }
+    }
+  }
+}
+
+// C += A B for A stored with its rows in rows (`a`, kDepth columns) and B as above; 16 rows of A from a_row on.
+template <class Element, int kDepth, int kColumns, int kColumnTiles>
+ASSAY_DEVICE void multiply_stored(float (&c)[1][kColumnTiles][4], std::uint32_t a, int a_row, std::uint32_t b,
+                                  int first, int lane) {
+  const std::uint32_t a_origin = a + origin_by_rows<kDepth>(a_row, lane);
+  const std::uint32_t b_origin = piece<kColumns>(b + origin_by_rows<kColumns>(0, lane), 0, first / 8);
+#pragma unroll
+  for (int k = 0; k < kDepth / 16; ++k) {
+    std::uint32_t left[4];
+    load_matrices(left, piece<kDepth>(a_origin, 0, k * 2));
+#pragma unroll
+    for (int j = 0; j < kColumnTiles / 2; ++j) {
+      std::uint32_t right[4];
+      load_matrices_transposed(right, piece<kColumns>(b_origin, k * 16, j * 2));
+      multiply_add<Element>(c[0][2 * j], left, right[0], right[1]);
+      multiply_add<Element>(c[0][2 * j + 1], left, right[2], right[3]);
+    }
+  }
+}
+
+// C += A^T B for A stored with its depth in rows (kDepth rows of 64 columns); rows [a_first, a_first + 16) of A^T.
+template <class Element, int kDepth, int kColumns, int kColumnTiles>
+ASSAY_DEVICE void multiply_turned(float (&c)[1][kColumnTiles][4], std::uint32_t a, int a_first, std::uint32_t b,
+                                  int first, int lane) {
+  const std::uint32_t a_origin = piece<64>(a + origin_by_columns<64>(0, lane), 0, a_first / 8);
+  const std::uint32_t b_origin = piece<kColumns>(b + origin_by_rows<kColumns>(0, lane), 0, first / 8);
+#pragma unroll
+  for (int k = 0; k < kDepth / 16; ++k) {
+    std::uint32_t left[4];
+    load_matrices_transposed(left, piece<64>(a_origin, k * 16, 0));
+#pragma unroll
+    for (int j = 0; j < kColumnTiles / 2; ++j) {
+      std::uint32_t right[4];
+      load_matrices_transposed(right, piece<kColumns>(b_origin, k * 16, j * 2));
+      multiply_add<Element>(c[0][2 * j], left, right[0], right[1]);
+      multiply_add<Element>(c[0][2 * j + 1], left, right[2], right[3]);
     }
   }
 }

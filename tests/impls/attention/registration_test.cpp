@@ -13,10 +13,13 @@ namespace {
 harness::Value number(std::int64_t value) { return value; }
 harness::Value word(const char* text) { return std::string(text); }
 
+// Those with an implementation for the CPU.
 std::vector<std::string> attention_ids() {
   std::vector<std::string> ids;
   for (const harness::Technique& technique : harness::techniques()) {
-    if (technique.id.starts_with("attention/")) ids.push_back(technique.id);
+    const bool on_cpu =
+        std::ranges::any_of(technique.implementations, [](const auto& one) { return one.backend == "cpu"; });
+    if (technique.id.starts_with("attention/") && on_cpu) ids.push_back(technique.id);
   }
   return ids;
 }

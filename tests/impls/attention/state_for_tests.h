@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "harness/gpu/device.h"
 #include "harness/registry.h"
 #include "harness/state.h"
 
@@ -20,12 +21,17 @@ struct Skipped : std::runtime_error {
 
 class StateForTests : public harness::State {
  public:
-  StateForTests(const harness::Technique& technique, const std::map<std::string, harness::Value, std::less<>>& values) {
+  // On backend cuda `device` is what the technique is given.
+  StateForTests(const harness::Technique& technique, const std::map<std::string, harness::Value, std::less<>>& values,
+                harness::gpu::Device* device = nullptr)
+      : backend_(device == nullptr ? "cpu" : "cuda"), device_(device) {
+    const auto implementation =
+        std::ranges::find_if(technique.implementations, [&](const auto& one) { return one.backend == backend_; });
     std::map<std::string, harness::Value, std::less<>> all;
-    for (const harness::Axis& axis : technique.implementations.front().axes) all[axis.name] = axis.defaults.front();
+    for (const harness::Axis& axis : implementation->axes) all[axis.name] = axis.defaults.front();
     for (const auto& [name, value] : values) all[name] = value;
     params_ = harness::Params(std::move(all));
-    technique.implementations.front().run(*this);
+    implementation->run(*this);
   }
 
   // Poison, run, compare.
@@ -53,6 +59,10 @@ class StateForTests : public harness::State {
     draw_(1);
   }
   void output(harness::Output output) override { outputs.push_back(std::move(output)); }
+  harness::gpu::Device& device() override { return *device_; }
+  void device_output(std::string name, void* memory, std::size_t bytes) override {
+    outputs.push_back({std::move(name), {static_cast<std::byte*>(memory), bytes}});
+  }
   void oracle(std::function<harness::Check()> compare) override { oracle_ = std::move(compare); }
   void mutant(std::string name, std::function<void()> run) override { mutants[std::move(name)] = std::move(run); }
   void prepare(std::function<void()>) override {}
@@ -66,7 +76,8 @@ class StateForTests : public harness::State {
 
  private:
   harness::Params params_;
-  std::string backend_ = "cpu";
+  std::string backend_;
+  harness::gpu::Device* device_ = nullptr;
   std::string fabric_;
   std::function<void(std::uint64_t)> draw_;
   std::function<harness::Check()> oracle_;

@@ -31,6 +31,7 @@ constexpr std::size_t kFaultsKept = 8;
 
 struct Copy {
   std::uint32_t to;  // from the base
+  std::uint32_t size;
   std::array<std::byte, 16> bytes;
 };
 
@@ -340,8 +341,8 @@ void wait_for_copies(int pending) {
   auto& committed = block->self().committed;
   while (committed.size() > static_cast<std::size_t>(pending)) {
     for (const Copy& copy : committed.front()) {
-      std::memcpy(block->shared.data() + copy.to, copy.bytes.data(), 16);
-      for (std::uint32_t word = copy.to / 4; word < copy.to / 4 + 4; ++word)
+      std::memcpy(block->shared.data() + copy.to, copy.bytes.data(), copy.size);
+      for (std::uint32_t word = copy.to / 4; word < (copy.to + copy.size) / 4; ++word)
         block->shadow[word] = {block->running, block->epoch, block->warp_epoch(block->running)};
     }
     committed.pop_front();
@@ -396,19 +397,26 @@ float shuffle_xor(float value, int mask) {
   return mine.result;
 }
 
-void copy_async(std::uint32_t to, const void* from, bool valid) {
-  if (block->bad_shared(to, 16)) return;
+namespace {
+
+void start_copy(std::uint32_t to, const void* from, std::uint32_t size, bool valid) {
+  if (block->bad_shared(to, size)) return;
   const std::uint32_t offset = to - emulator::kSharedBase;
-  emulator::Copy copy{offset, {}};
+  emulator::Copy copy{offset, size, {}};
   if (valid) {
-    if (emulator::may_touch(from, 16, false)) std::memcpy(copy.bytes.data(), from, 16);
-    block->findings.copied_bytes += 16;
+    if (emulator::may_touch(from, size, false)) std::memcpy(copy.bytes.data(), from, size);
+    block->findings.copied_bytes += size;
   }
-  block->note_write(offset, 16, block->running);
-  for (std::uint32_t word = offset / 4; word < offset / 4 + 4; ++word) block->shadow[word].in_flight = true;
+  block->note_write(offset, size, block->running);
+  for (std::uint32_t word = offset / 4; word < (offset + size) / 4; ++word) block->shadow[word].in_flight = true;
   block->self().open.push_back(copy);
-  block->self().stores16.push_back(to);
+  (size == 16 ? block->self().stores16 : block->self().stores4).push_back(to);
 }
+
+}  // namespace
+
+void copy_async(std::uint32_t to, const void* from, bool valid) { start_copy(to, from, 16, valid); }
+void copy_async_word(std::uint32_t to, const float* from, bool valid) { start_copy(to, from, 4, valid); }
 
 void copy_commit() {
   auto& self = block->self();

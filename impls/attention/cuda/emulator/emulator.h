@@ -62,6 +62,7 @@ void barrier();
 void warp_barrier();
 float shuffle_xor(float value, int mask);
 void copy_async(std::uint32_t to, const void* from, bool valid);
+void copy_async_word(std::uint32_t to, const float* from, bool valid);
 void copy_commit();
 template <int kPending>
 void copy_wait() {

@@ -1,9 +1,14 @@
 #include "impls/attention/cuda/emulator/kernels.h"
 
+#include <algorithm>
 #include <stdexcept>
+#include <utility>
 
+#include "impls/attention/cuda/backward_kernel.h"
 #include "impls/attention/cuda/decode_kernel.h"
+#include "impls/attention/cuda/flash_attention_1_kernel.h"
 #include "impls/attention/cuda/forward_kernel.h"
+#include "impls/attention/cuda/naive_kernel.h"
 
 namespace assay::attention::cuda::emulator {
 namespace {
@@ -59,6 +64,46 @@ Findings flash_decoding(const DecodeProblem& problem, int head_dim, ElementType 
     if (problem.splits == 1) return found;
     return both(std::move(found), run({static_cast<int>((problem.rows() + 3) / 4), 1, 1, 4 * kWarp, 0, order}, memory,
                                       [&] { merge_block<Element, kHeadDim>(problem); }));
+  });
+}
+
+Findings flash_attention_2_backward(const BackwardProblem& problem, int head_dim, ElementType element,
+                                    std::vector<Region>& memory, std::uint64_t order) {
+  std::fill_n(problem.d_q_sum, problem.rows() * head_dim, 0.0F);
+  return for_kernel(head_dim, element, [&]<class Element, int kHeadDim>() {
+    using Tile = BackwardTile<kHeadDim>;
+    const Launch by_rows{static_cast<int>((problem.rows() + 3) / 4), 1, 1, 4 * kWarp, 0, order};
+    Findings found = run(by_rows, memory, [&] { row_dots_block<Element, kHeadDim>(problem); });
+    found = both(std::move(found), run({parts(problem.mask.keys, Tile::kKeys), problem.kv_heads, problem.batch,
+                                        Tile::kThreads, Tile::kSharedBytes, order},
+                                       memory, [&] { backward_block<Element, kHeadDim>(problem); }));
+    return both(std::move(found), run(by_rows, memory, [&] { round_d_q_block<Element, kHeadDim>(problem); }));
+  });
+}
+
+Findings naive_attention(const NaiveProblem& problem, int head_dim, ElementType element, std::vector<Region>& memory,
+                         std::uint64_t order) {
+  return for_kernel(head_dim, element, [&]<class Element, int kHeadDim>() {
+    using Tile = PlainTile<kHeadDim>;
+    const ForwardProblem& p = problem.forward;
+    const int query_tiles = parts(p.mask.queries, kPlainRows);
+    Findings found = run({parts(p.mask.keys, kPlainRows), query_tiles, p.batch * p.heads, kPlainThreads,
+                          Tile::kScoresSharedBytes, order},
+                         memory, [&] { naive_scores_block<Element, kHeadDim>(problem); });
+    found = both(std::move(found), run({static_cast<int>((problem.rows() + 3) / 4), 1, 1, kPlainThreads, 0, order},
+                                       memory, [&] { naive_softmax_block<Element>(problem); }));
+    return both(std::move(found),
+                run({1, query_tiles, p.batch * p.heads, kPlainThreads, Tile::kOutputSharedBytes, order}, memory,
+                    [&] { naive_output_block<Element, kHeadDim>(problem); }));
+  });
+}
+
+Findings flash_attention_1(const FlashAttention1Problem& problem, int head_dim, ElementType element,
+                           std::vector<Region>& memory, std::uint64_t order) {
+  return for_kernel(head_dim, element, [&]<class Element, int kHeadDim>() {
+    return run({1, problem.forward.heads, problem.forward.batch, kPlainThreads, PlainTile<kHeadDim>::kFlash1SharedBytes,
+                order},
+               memory, [&] { flash_attention_1_block<Element, kHeadDim>(problem); });
   });
 }
 

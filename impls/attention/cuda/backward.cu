@@ -1,0 +1,42 @@
+// The backward kernels and their launch.
+#include "impls/attention/cuda/backward_kernel.h"
+#include "impls/attention/cuda/launch.h"
+
+namespace assay::attention::cuda {
+namespace {
+
+template <class Element, int kHeadDim>
+__global__ void __launch_bounds__(4 * kWarp) row_dots_kernel(const __grid_constant__ BackwardProblem problem) {
+  row_dots_block<Element, kHeadDim>(problem);
+}
+
+template <class Element, int kHeadDim>
+__global__ void __launch_bounds__(BackwardTile<kHeadDim>::kThreads, 1)
+    flash_attention_2_backward_kernel(const __grid_constant__ BackwardProblem problem) {
+  backward_block<Element, kHeadDim>(problem);
+}
+
+template <class Element, int kHeadDim>
+__global__ void __launch_bounds__(4 * kWarp) round_d_q_kernel(const __grid_constant__ BackwardProblem problem) {
+  round_d_q_block<Element, kHeadDim>(problem);
+}
+
+}  // namespace
+
+void flash_attention_2_backward(const BackwardProblem& problem, int head_dim, ElementType element,
+                                CUstream_st* stream) {
+  for_kernel(head_dim, element, [&]<class Element, int kHeadDim>() {
+    using Tile = BackwardTile<kHeadDim>;
+    const Grid by_rows{static_cast<int>((problem.rows() + 3) / 4)};
+    check(cudaMemsetAsync(problem.d_q_sum, 0, static_cast<std::size_t>(problem.rows()) * kHeadDim * sizeof(float),
+                          stream),
+          "clearing dQ");
+    launch(row_dots_kernel<Element, kHeadDim>, by_rows, 4 * kWarp, 0, stream, problem);
+    launch(flash_attention_2_backward_kernel<Element, kHeadDim>,
+           Grid{parts(problem.mask.keys, Tile::kKeys), problem.kv_heads, problem.batch}, Tile::kThreads,
+           Tile::kSharedBytes, stream, problem);
+    launch(round_d_q_kernel<Element, kHeadDim>, by_rows, 4 * kWarp, 0, stream, problem);
+  });
+}
+
+}  // namespace assay::attention::cuda

@@ -1,0 +1,45 @@
+#pragma once
+// FlashAttention-2, backward: the entry point. No CUDA header is needed to call it.
+#include "impls/attention/cuda/forward.h"
+
+namespace assay::attention::cuda {
+
+// Q, O, dO, dQ [B, Hq, N, d], K, V, dK, dV [B, Hkv, M, d] of 16-bit elements; LSE f32 [B, Hq, N] as the forward pass
+// left it; workspace: D f32 [B, Hq, N] and the sums of dQ, f32 [B, Hq, N, d], contiguous. Device memory. dQ is summed
+// by atomic additions: its last bits differ from run to run; dK and dV are deterministic.
+struct BackwardProblem {
+  Matrix q, k, v, o, d_o;
+  Matrix d_q, d_k, d_v;
+  const float* lse = nullptr;
+  float* row_dots = nullptr;
+  float* d_q_sum = nullptr;
+  Ragged ragged;
+  Mask mask;
+  int batch = 1;
+  int heads = 1;
+  int kv_heads = 1;
+  float scale = 1;  // > 0
+
+  ASSAY_HOST_DEVICE std::int64_t rows() const { return static_cast<std::int64_t>(batch) * heads * mask.queries; }
+};
+
+// A block keeps kKeys keys; each warp has 16 of them (at d = 256, 16 of them and half of the columns of dK and dV: both
+// halves compute the same scores, 7 products where 5 would do). Query tiles pass by in two stages.
+template <int kHeadDim>
+struct BackwardTile {
+  static constexpr int kWarps = 8;
+  static constexpr int kThreads = kWarps * kWarp;
+  static constexpr int kColumnSplits = kHeadDim == 256 ? 2 : 1;
+  static constexpr int kKeys = kWarps / kColumnSplits * 16;
+  static constexpr int kRows = kHeadDim == 64 ? 64 : 32;
+  static constexpr std::uint32_t kKeyBytes = kKeys * kHeadDim * 2;
+  static constexpr std::uint32_t kQueryBytes = kRows * kHeadDim * 2;
+  static constexpr std::uint32_t kStageBytes = 2 * kQueryBytes + 2 * kRows * 4;  // Q, dO, LSE, D
+  static constexpr std::uint32_t kScoreBytes = kKeys * 64 * 2;                   // dS^T, rows of 64 columns
+  static constexpr std::uint32_t kSharedBytes = 2 * kKeyBytes + 2 * kStageBytes + kScoreBytes;
+};
+
+// Asynchronous on the stream; head sizes 64, 128 and 256. Throws as flash_attention_2_forward() does.
+void flash_attention_2_backward(const BackwardProblem& problem, int head_dim, ElementType element, CUstream_st* stream);
+
+}  // namespace assay::attention::cuda

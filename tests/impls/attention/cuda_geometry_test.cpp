@@ -1,0 +1,136 @@
+// Masks, tiles, swizzles and budgets of the CUDA kernels, over all their values.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "impls/attention/cuda/backward.h"
+#include "impls/attention/cuda/comparisons.h"
+#include "impls/attention/cuda/decode.h"
+#include "impls/attention/cuda/forward_kernel.h"
+
+namespace assay::attention::cuda {
+namespace {
+
+template <int kColumns>
+void each_chunk_has_its_own_place() {
+  std::set<std::uint32_t> places;
+  for (int row = 0; row < 128; ++row) {
+    for (int chunk = 0; chunk < kColumns / 8; ++chunk) {
+      const std::uint32_t at = swizzled<kColumns>(row, chunk);
+      EXPECT_EQ(at % 16, 0U);
+      EXPECT_LT(at, 128U * kColumns * 2);
+      EXPECT_EQ(at / (kColumns * 2), static_cast<std::uint32_t>(row)) << "a row stays in its row";
+      EXPECT_TRUE(places.insert(at).second);
+    }
+  }
+}
+
+TEST(CudaGeometry, TheSwizzleIsOneToOne) {
+  each_chunk_has_its_own_place<64>();
+  each_chunk_has_its_own_place<128>();
+  each_chunk_has_its_own_place<256>();
+}
+
+template <int kColumns>
+void pieces_are_sums() {
+  constexpr std::uint32_t kTile = 4096;
+  for (int lane = 0; lane < kWarp; ++lane) {
+    for (int row = 0; row < 64; row += 16) {
+      const std::uint32_t by_rows = kTile + origin_by_rows<kColumns>(row, lane);
+      const std::uint32_t by_columns = kTile + origin_by_columns<kColumns>(row, lane);
+      for (int rows = 0; rows <= 48; rows += 8) {
+        for (int chunks = 0; chunks < kColumns / 8; chunks += 2) {
+          ASSERT_EQ(piece<kColumns>(by_rows, rows, chunks),
+                    kTile + swizzled<kColumns>(row + rows + by_rows_row(lane), chunks + by_rows_chunk(lane)));
+          ASSERT_EQ(piece<kColumns>(by_columns, rows, chunks),
+                    kTile + swizzled<kColumns>(row + rows + by_columns_row(lane), chunks + by_columns_chunk(lane)));
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaGeometry, APieceFurtherOnIsWhereTheSwizzleSaysItIs) {
+  pieces_are_sums<64>();
+  pieces_are_sums<128>();
+  pieces_are_sums<256>();
+}
+
+TEST(CudaGeometry, MasksAgreeWithTheirDefinition) {
+  for (const int queries : {1, 5, 16, 33}) {
+    for (const int keys : {1, 7, 16, 40}) {
+      for (const bool causal : {false, true}) {
+        for (const int diagonal : {-9, 0, keys - queries, 12}) {
+          const Mask mask{queries, keys, causal, diagonal};
+          const auto sees = [&](int i, int j) { return j < keys && (!causal || j <= i + diagonal); };
+          for (int i = 0; i < queries; ++i)
+            for (int j = 0; j < keys + 9; ++j) ASSERT_EQ(j < mask.visible(i), sees(i, j)) << i << " " << j;
+          for (int first = 0; first < queries + 8; first += 8) {
+            int needed = 0;  // blocks of 8 keys that some row of the tile sees
+            for (int i = first; i < smaller_of(first + 8, queries); ++i)
+              for (int j = 0; j < keys; ++j)
+                if (sees(i, j)) needed = larger_of(needed, j / 8 + 1);
+            ASSERT_EQ(mask.key_blocks(first, 8, 8), needed);
+            for (int key = 0; key < needed * 8; key += 8) {
+              bool cut = false;
+              for (int i = first; i < smaller_of(first + 8, queries); ++i)
+                for (int j = key; j < key + 8; ++j) cut = cut || !sees(i, j);
+              if (cut) ASSERT_TRUE(mask.cuts(first, key, 8)) << "a partial block must be masked";
+              if (!cut && first < queries) ASSERT_FALSE(mask.cuts(first, key, 8)) << "a whole block is not";
+            }
+          }
+          for (int key = 0; key < keys; ++key)
+            for (int i = 0; i < mask.first_row_that_sees(key) && i < queries; ++i) ASSERT_FALSE(sees(i, key));
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaGeometry, EveryQueryTileIsSomeBlocksAndLongestComeFirst) {
+  for (const int tiles : {1, 2, 17}) {
+    std::set<int> seen;
+    for (int x = 0; x < tiles; ++x) {
+      seen.insert(query_tile_of(x, tiles));
+      if (x > 0) EXPECT_LT(query_tile_of(x, tiles), query_tile_of(x - 1, tiles));
+    }
+    EXPECT_EQ(static_cast<int>(seen.size()), tiles);
+    EXPECT_EQ(*seen.begin(), 0);
+    EXPECT_EQ(*seen.rbegin(), tiles - 1);
+  }
+}
+
+// CUDA C++ Programming Guide, technical specifications: sm_80 has 164 KiB of shared memory a multiprocessor, of which a
+// block may have 163 and each block costs 1 KiB more; sm_90 has 228 and 227.
+constexpr std::uint32_t kKiB = 1024;
+
+TEST(CudaGeometry, SharedMemoryFitsTheSmallestDeviceTheKernelsAreFor) {
+  const auto fits = [](std::uint32_t bytes, std::uint32_t blocks) {
+    EXPECT_LE(bytes, 163 * kKiB);
+    EXPECT_LE(blocks * (bytes + kKiB), 164 * kKiB) << blocks << " blocks";
+    EXPECT_EQ(bytes % 128, 0U);
+  };
+  fits(ForwardTile<64>::kSharedBytes, 2);
+  fits(ForwardTile<128>::kSharedBytes, 2);
+  fits(ForwardTile<256>::kSharedBytes, 1);
+  fits(DecodeTile<64>::kSharedBytes, 3);
+  fits(DecodeTile<128>::kSharedBytes, 1);
+  fits(DecodeTile<256>::kSharedBytes, 1);
+  fits(BackwardTile<64>::kSharedBytes, 1);
+  fits(BackwardTile<128>::kSharedBytes, 1);
+  fits(BackwardTile<256>::kSharedBytes, 1);
+  fits(PlainTile<256>::kScoresSharedBytes, 2);
+  fits(PlainTile<256>::kOutputSharedBytes, 4);
+  fits(PlainTile<256>::kFlash1SharedBytes, 1);
+  EXPECT_LE(2 * (DecodeTile<128>::kSharedBytes + kKiB), 228 * kKiB) << "two blocks on sm_90";
+}
+
+TEST(CudaGeometry, TilesWithinASlotDoNotOverlap) {
+  EXPECT_EQ(ForwardTile<128>::kSlotBytes, 32U * 128 * 2);
+  EXPECT_EQ(BackwardTile<128>::kStageBytes % 128, 0U) << "tiles start on whole rows of banks";
+  EXPECT_EQ(BackwardTile<64>::kStageBytes % 128, 0U);
+  EXPECT_EQ(DecodeTile<64>::kSlotBytes % 128, 0U);
+}
+
+}  // namespace
+}  // namespace assay::attention::cuda
