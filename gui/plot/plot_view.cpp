@@ -21,6 +21,9 @@ namespace {
 
 constexpr double top_margin = 26, bottom_margin = 40, least_right = 16;
 constexpr int text_height = 15;
+// Qt Charts lays out all series anew for each one that is added and keeps an item a marker: hundreds take it seconds.
+// So many are painted here.
+constexpr std::size_t most_chart_series = 24;
 
 bool usable(double value, bool log) { return std::isfinite(value) && (!log || value > 0); }
 
@@ -43,6 +46,11 @@ std::pair<double, double> padded(std::pair<double, double> range, const PlotAxis
   const double room =
       range.second > range.first ? 0.06 * (range.second - range.first) : std::max(std::abs(range.first) * 0.1, 1e-12);
   return {range.first - room, range.second + room};
+}
+
+// Somebody's clock has been there, or a formula over such a number.
+bool is_real(results_db::Provenance provenance) {
+  return provenance != results_db::Provenance::projected && provenance != results_db::Provenance::claimed;
 }
 
 QScatterSeries::MarkerShape shape_of(int marker) {
@@ -85,6 +93,7 @@ class PlotOverlay : public QGraphicsItem {
   void paint_axes(QPainter& painter, const QRectF& area) const;
   void paint_marks(QPainter& painter, const QRectF& area) const;
   void paint_intervals(QPainter& painter) const;
+  void paint_series(QPainter& painter, const QRectF& area) const;
   void paint_names(QPainter& painter, const QRectF& area) const;
 
   Layer layer_;
@@ -97,7 +106,10 @@ void PlotOverlay::paint(QPainter* painter, const QStyleOptionGraphicsItem* /*opt
   QFont font = painter->font();
   font.setPixelSize(11);
   painter->setFont(font);
-  if (layer_ == Layer::above_series) return paint_names(*painter, area);
+  if (layer_ == Layer::above_series) {
+    if (view_->spec_.series.size() > most_chart_series) paint_series(*painter, area);
+    return paint_names(*painter, area);
+  }
   paint_axes(*painter, area);
   painter->setClipRect(area.adjusted(-5, -5, 5, 5));
   paint_marks(*painter, area);
@@ -233,6 +245,25 @@ void PlotOverlay::paint_intervals(QPainter& painter) const {
   }
 }
 
+void PlotOverlay::paint_series(QPainter& painter, const QRectF& area) const {
+  painter.save();
+  painter.setClipRect(area.adjusted(-5, -5, 5, 5));
+  for (const PlotSeries& series : view_->spec_.series) {
+    QPolygonF places;
+    for (const PlotPoint& point : series.points)
+      if (usable(point.x, view_->spec_.x.log) && usable(point.y, view_->spec_.y.log))
+        places << view_->position(point.x, point.y);
+    painter.setPen(QPen(series.color, 1.4, provenance_pen(series.provenance)));
+    if (series.line) painter.drawPolyline(places);
+    if (!series.markers) continue;
+    painter.setPen(QPen(series.color, 1.4));
+    painter.setBrush(is_real(series.provenance) ? series.color : theme().panel);
+    for (const QPointF& place : places) painter.drawEllipse(place, 3, 3);
+    painter.setBrush(Qt::NoBrush);
+  }
+  painter.restore();
+}
+
 void PlotOverlay::paint_names(QPainter& painter, const QRectF& area) const {
   if (!view_->spec_.y.categories.empty()) return;
   struct Name {
@@ -341,6 +372,7 @@ void PlotView::apply_ranges() {
 }
 
 void PlotView::add_series() {
+  if (spec_.series.size() > most_chart_series) return;
   for (const PlotSeries& series : spec_.series) {
     QList<QPointF> points;
     points.reserve(static_cast<qsizetype>(series.points.size()));
@@ -364,10 +396,7 @@ void PlotView::add_series() {
       markers->setMarkerShape(shape_of(series.marker));
       markers->setMarkerSize(8);
       // Hollow where nobody's clock has been.
-      const bool real = series.provenance == results_db::Provenance::measured ||
-                        series.provenance == results_db::Provenance::emulated ||
-                        series.provenance == results_db::Provenance::derived;
-      markers->setBrush(real ? series.color : theme().panel);
+      markers->setBrush(is_real(series.provenance) ? series.color : theme().panel);
       markers->setPen(QPen(series.color, 1.6));
       attach(markers);
     }
