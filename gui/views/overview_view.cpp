@@ -155,13 +155,18 @@ void OverviewView::refresh() {
   if (!data)
     return show_empty(tr("%1 holds no run yet.").arg(session().path()),
                       tr("assay run quick --db %1").arg(session().path()));
-  MachineOverview held;
-  ClaimCounts claims;
-  if (!session().guarded([&] {
-        held = overview_of(*database, data->run);
-        claims = count_claims(database->store());
-      }))
-    return;
+  // Judging thousands of cases takes a while; a keystroke in the filter changes none of it.
+  if (judged_ != data) {
+    judged_.reset();
+    if (!session().guarded([&] {
+          held_ = overview_of(*database, data->run);
+          counts_ = count_claims(database->store());
+        }))
+      return;
+    judged_ = data;
+  }
+  const MachineOverview& held = held_;
+  const ClaimCounts& claims = counts_;
   show_content();
   show_machines();
   chips_->setText(
@@ -193,7 +198,7 @@ void OverviewView::refresh() {
   claims_title_->setText(claims.judged > 0
                              ? tr("Claims of papers: %1 judged").arg(claims.judged)
                              : tr("Claims of papers: %1, none judged (assay reproduce --store)").arg(claims.total));
-  claims_->show_counts(std::move(claims));
+  claims_->show_counts(claims);
 }
 
 void OverviewView::show_machines() {

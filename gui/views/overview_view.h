@@ -24,6 +24,9 @@ class OverviewView : public View {
   void show_changes(const MachineOverview& overview, const RunData& data);
   void show_health(const MachineOverview& overview);
 
+  std::shared_ptr<const RunData> judged_;  // what `held_` was made of
+  MachineOverview held_;
+  ClaimCounts counts_;
   QWidget* machines_;
   QHBoxLayout* machine_row_;
   QLabel* heading_;
