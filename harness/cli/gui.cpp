@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -25,7 +26,10 @@ std::filesystem::path dashboard_beside(const std::filesystem::path& program) {
                         " is not there: this build has no dashboard. Install qt6-base-dev, qt6-charts-dev and "
                         "qt6-svg-dev (ci/bootstrap does) and build again",
                     3);
-  std::vector<std::string> words = {dashboard.string(), "--db", context.database};
+  std::vector<std::string> words = {dashboard.string()};
+  const bool names_one = std::any_of(
+      rest.begin(), rest.end(), [](const std::string& word) { return word == "--db" || word.starts_with("--db="); });
+  if (!names_one) words.insert(words.end(), {"--db", context.database});
   words.insert(words.end(), rest.begin(), rest.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -38,7 +42,9 @@ std::filesystem::path dashboard_beside(const std::filesystem::path& program) {
 
 void add_gui(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("gui", "look at the results in the dashboard");
-  command->prefix_command();
+  // Its options are another program's: none goes back to this one's parser, not even --db.
+  command->fallthrough(false);
+  command->allow_extras();
   command->footer(
       "What follows goes to assay-gui (`assay-gui --help`). Examples:\n"
       "  assay gui\n"
