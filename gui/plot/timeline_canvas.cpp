@@ -287,8 +287,7 @@ void TimelineRuler::paintEvent(QPaintEvent* /*event*/) {
     const double x = left + (tick.value - seconds.first) / (seconds.second - seconds.first) * room;
     if (x < left - 1) continue;
     painter.drawLine(QPointF(x, height() - 5), QPointF(x, height()));
-    painter.drawText(QRectF(x - 60, 1, 120, height() - 6), x - left < 40 ? Qt::AlignCenter : Qt::AlignCenter,
-                     tick.text);
+    painter.drawText(QRectF(x - 60, 1, 120, height() - 6), Qt::AlignCenter, tick.text);
   }
 }
 

@@ -229,10 +229,9 @@ void OverviewView::show_changes(const MachineOverview& held, const RunData& data
   if (held.before) {
     std::map<std::string, const CaseResult*> by_key;
     for (const CaseResult& result : data.cases) by_key[result.info.record.key] = &result;
-    grid.columns = {
-        {tr("verdict")},        {tr("technique")},       {tr("case"), false, true}, {tr("what")},
-        {tr("before"), true},   {tr("now"), true},       {tr("ratio"), true},       {tr("95% interval"), true},
-        {tr("launches"), true}, {tr("why"), false, true}};
+    grid.columns = {{tr("verdict")},         {tr("technique")},   {tr("case"), false, true},  {tr("before"), true},
+                    {tr("now"), true},       {tr("ratio"), true}, {tr("95% interval"), true}, {tr("launches"), true},
+                    {tr("why"), false, true}};
     std::vector<const CaseInfo*> infos;
     for (const ComparedCase& compared : held.changes)
       if (const auto found = by_key.find(compared.key_b); found != by_key.end()) infos.push_back(&found->second->info);
@@ -258,11 +257,12 @@ void OverviewView::show_changes(const MachineOverview& held, const RunData& data
           decision.interval.bounded() && decision.interval.high < 1e6
               ? text_of(fmt::format("{:.3f} to {:.3f}", decision.interval.low, decision.interval.high))
               : QString();
+      QString what = text_of(parameters_text(info, common)) + QStringLiteral(" · ") + text_of(where_text(info));
+      if (compared.metric != "time") what = text_of(metric_title(compared.metric)) + QStringLiteral(", ") + what;
       row.cells = {
           verdict,
           name,
-          text_of(parameters_text(info, common)) + QStringLiteral(" · ") + text_of(where_text(info)),
-          compared.metric == "time" ? QString() : text_of(metric_title(compared.metric)),
+          what,
           GridCell::number(text_of(value_text(compared.value_a, compared.unit, compared.metric)), compared.value_a),
           GridCell::number(text_of(value_text(compared.value_b, compared.unit, compared.metric)), compared.value_b),
           GridCell::number(text_of(fmt::format("{:.3f}", decision.ratio)), decision.ratio),
@@ -270,7 +270,7 @@ void OverviewView::show_changes(const MachineOverview& held, const RunData& data
           QStringLiteral("%1 + %2").arg(decision.launches_a).arg(decision.launches_b),
           text_of(decision.reason)};
       row.cells[2].tip = text_of(info.record.key);
-      row.cells[9].tip = text_of(decision.reason);
+      row.cells.back().tip = text_of(decision.reason);
       grid.rows.push_back(std::move(row));
     }
   }

@@ -27,8 +27,6 @@ QString decision_text(const Decision& decision, const QString& other) {
   QString words;
   switch (decision.verdict) {
     case Verdict::faster:
-      words = TrendsView::tr("than %1");
-      break;
     case Verdict::slower:
       words = TrendsView::tr("than %1");
       break;
