@@ -18,7 +18,7 @@ harness::Value number(std::int64_t value) { return harness::Value(value); }
 harness::Value word(const char* value) { return harness::Value(std::string(value)); }
 
 // A right result passes, a stale one and every mutant do not, and the right one passes again.
-void gate(const std::string& id, Values values) {
+void gate(const std::string& id, const Values& values) {
   HostDevice device;
   {
     StateForTests state(*harness::find_technique(id), values, &device);
