@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "impls/parallelism/sequence/megatron_sp.h"
+#include "impls/parallelism/sequence/sequence_claims.h"
 #include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/models/operator_time.h"
 #include "impls/substrate/models/operator_work.h"
@@ -41,47 +42,24 @@ RunReport count_layer(const MegatronPlan& plan) {
       plan, any, [](const OpWork&) { return 0.0; }, 1);
 }
 
-// The layer a setting describes; nothing where it leaves the shape open, the heads cannot be dealt, or it asks for
-// recomputation or a pipeline, which are not modelled. `least` stands where the length is open.
-std::optional<SequenceProblem> layer_of(const Setting& setting, bool backward, std::int64_t least = 0) {
-  const auto number = [&](const char* name) -> std::int64_t {
-    if (setting.axes.has(name)) return setting.axes.integer(name);
-    return setting.model && setting.model->numbers.contains(name)
-               ? static_cast<std::int64_t>(setting.model->numbers.at(name))
-               : 0;
-  };
+// Nothing where the heads cannot be dealt, or for recomputation or a pipeline, which are not modelled.
+std::optional<SequenceProblem> layer_of(const Setting& setting, bool backward, std::int64_t open_length = 0) {
   if (setting.axes.has("recompute") || setting.axes.has("pipeline")) return std::nullopt;
-  SequenceProblem p{.length = setting.axes.has("sequence_length") ? number("sequence_length") : least,
-                    .heads = static_cast<int>(number("heads")),
-                    .kv_heads = static_cast<int>(number("kv_heads")),
-                    .head_dim = static_cast<int>(number("head_dim")),
-                    .causal = !setting.axes.has("causal") || setting.axes.flag("causal"),
-                    .backward = backward};
-  if (p.length == 0 || p.heads == 0 || p.head_dim == 0 || setting.dtype != "bf16") return std::nullopt;
-  if (p.kv_heads == 0) p.kv_heads = p.heads;
-  if (setting.axes.has("batch")) p.batch = static_cast<int>(setting.axes.integer("batch"));
-  p.ranks = setting.axes.has("sequence_parallel") ? static_cast<int>(setting.axes.integer("sequence_parallel"))
-                                                  : std::min(setting.ranks, p.heads);
-  if (p.heads % p.ranks != 0 || p.kv_heads % p.ranks != 0 || p.length < p.ranks) return std::nullopt;
-  if (setting.cluster) p.node_ranks = setting.cluster->devices_per_node;
+  auto p = layer_shape(setting, backward, open_length);
+  if (!p) return std::nullopt;
+  if (p->heads % p->ranks != 0 || p->kv_heads % p->ranks != 0 || p->length < p->ranks) return std::nullopt;
+  if (setting.cluster) p->node_ranks = setting.cluster->devices_per_node;
   return p;
 }
 
 std::optional<Projection> project_volume(const Setting& setting) {
   const auto problem = layer_of(setting, setting.axes.has("backward") && setting.axes.flag("backward"));
   if (!problem) return std::nullopt;
-  Projection projection;
-  projection.value = static_cast<double>(count_layer(MegatronPlan(*problem)).ranks.front().bytes_sent());
-  projection.parts = {{"bytes sent by a rank, counted in the program", "none", projection.value}};
-  projection.note = "counted, with the factor (P-1)/P: a rank's part for itself is not sent";
-  return projection;
+  return sent_by_a_rank(count_layer(MegatronPlan(*problem)));
 }
 
 bool has_model(const Setting& setting) {
-  if (!setting.model) return false;
-  return std::ranges::all_of(
-      std::initializer_list<const char*>{"layers", "hidden", "heads", "head_dim", "ffn", "vocab", "parameters"},
-      [&](const char* needed) { return setting.model->numbers.contains(needed); });
+  return model_has(setting, {"layers", "hidden", "heads", "head_dim", "ffn", "vocab", "parameters"});
 }
 
 std::int64_t inner_of(const Setting& setting) { return static_cast<std::int64_t>(setting.model->at("ffn")); }
@@ -117,6 +95,7 @@ struct Step {
   double seconds = 0;
   std::vector<harness::claims::ProjectionPart> parts;
   bool inside_domain = true;
+  double rate() const { return tokens / seconds / problem.ranks; }
 };
 
 Step step_of(const Setting& setting, const SequenceProblem& problem) {
@@ -203,7 +182,7 @@ std::optional<Step> best_step(const Setting& setting, const SequenceProblem& sha
     if (sequences < 1) continue;
     while (2.0 * problem.batch <= sequences) problem.batch *= 2;
     const Step step = step_of(setting, problem);
-    if (!best || step.tokens / step.seconds / degree > best->tokens / best->seconds / best->problem.ranks) best = step;
+    if (!best || step.rate() > best->rate()) best = step;
   }
   return best;
 }
@@ -215,31 +194,17 @@ std::optional<Projection> project_step(const Setting& setting, const std::string
   const std::optional<Step> step =
       setting.axes.has("sequence_parallel") ? step_of(setting, *problem) : best_step(setting, *problem);
   if (!step) return std::nullopt;
+  const auto value = step_quantity(setting, quantity, problem->length, step->rate(), step->seconds);
+  if (!value) return std::nullopt;
 
   Projection projection;
+  projection.value = *value;
   projection.inside_domain = step->inside_domain;
   projection.parts = step->parts;
   projection.note = fmt::format(
       "Megatron-SP at degree {}, {} sequences in a micro-batch, {} replicas; state is cut by the degree alone (no "
-      "ZeRO); "
-      "gathers between nodes through all NICs; no activation is recomputed",
+      "ZeRO); gathers between nodes through all NICs; no activation is recomputed",
       step->problem.ranks, step->problem.batch, setting.ranks / step->problem.ranks);
-  const datasets::Model& model = *setting.model;
-  const double attention_flops =
-      6 * model.at("layers") * model.at("heads") * model.at("head_dim") * static_cast<double>(problem->length);
-  const double tokens_a_second = step->tokens / step->seconds / step->problem.ranks;  // of a device
-  const double rate = (6 * model.at("parameters") + attention_flops) * tokens_a_second;
-  if (quantity == "throughput") {
-    projection.value = tokens_a_second * setting.ranks;
-  } else if (quantity == "device_flops") {
-    projection.value = rate;
-  } else if (quantity == "mfu") {
-    projection.value = rate / substrate::peak(*setting.device, OpDtype::bf16);
-  } else if (quantity == "step_time") {
-    projection.value = step->seconds;
-  } else {
-    return std::nullopt;
-  }
   return projection;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "impls/parallelism/sequence/sequence_claims.h"
 #include "impls/parallelism/sequence/ulysses.h"
 #include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/models/operator_time.h"
@@ -28,28 +29,11 @@ RunReport run_layer(const UlyssesPlan& plan, const datasets::Cluster& cluster, c
   return fabric.run([&](substrate::Rank& rank) { return ulysses_layer(rank, plan, {}); });
 }
 
-// The layer a setting describes; nothing where it leaves the shape open or the heads cannot be dealt.
 std::optional<SequenceProblem> layer_of(const Setting& setting, bool backward) {
-  const auto number = [&](const char* name) -> std::int64_t {
-    if (setting.axes.has(name)) return setting.axes.integer(name);
-    return setting.model && setting.model->numbers.contains(name)
-               ? static_cast<std::int64_t>(setting.model->numbers.at(name))
-               : 0;
-  };
-  SequenceProblem p{.length = number("sequence_length"),
-                    .heads = static_cast<int>(number("heads")),
-                    .kv_heads = static_cast<int>(number("kv_heads")),
-                    .head_dim = static_cast<int>(number("head_dim")),
-                    .causal = !setting.axes.has("causal") || setting.axes.flag("causal"),
-                    .backward = backward};
-  if (p.length == 0 || p.heads == 0 || p.head_dim == 0 || setting.dtype != "bf16") return std::nullopt;
-  if (p.kv_heads == 0) p.kv_heads = p.heads;
-  if (setting.axes.has("batch")) p.batch = static_cast<int>(setting.axes.integer("batch"));
-  // What the degree cannot use is data parallel: replicas of this layer.
-  p.ranks = setting.axes.has("sequence_parallel") ? static_cast<int>(setting.axes.integer("sequence_parallel"))
-                                                  : std::min(setting.ranks, p.heads);
-  const bool dealt = p.heads % p.ranks == 0 && (p.kv_heads % p.ranks == 0 || p.ranks % p.kv_heads == 0);
-  if (!dealt || p.length < p.ranks) return std::nullopt;
+  const auto p = layer_shape(setting, backward);
+  if (!p) return std::nullopt;
+  const bool dealt = p->heads % p->ranks == 0 && (p->kv_heads % p->ranks == 0 || p->ranks % p->kv_heads == 0);
+  if (!dealt || p->length < p->ranks) return std::nullopt;
   return p;
 }
 
@@ -62,18 +46,11 @@ std::optional<Projection> project_volume(const Setting& setting) {
   any.intra.bandwidth = 1;
   const RunReport run = run_layer(
       UlyssesPlan(*problem), any, [](const substrate::OpWork&) { return 0.0; }, 1);
-  Projection projection;
-  projection.value = static_cast<double>(run.ranks.front().bytes_sent());
-  projection.parts = {{"bytes sent by a rank, counted in the program", "none", projection.value}};
-  projection.note = "counted, with the factor (P-1)/P: a rank's part for itself is not sent";
-  return projection;
+  return sent_by_a_rank(run);
 }
 
 bool has_model(const Setting& setting) {
-  if (!setting.model) return false;
-  return std::ranges::all_of(std::initializer_list<const char*>{"layers", "hidden", "heads", "kv_heads", "head_dim",
-                                                                "ffn", "vocab", "parameters"},
-                             [&](const char* needed) { return setting.model->numbers.contains(needed); });
+  return model_has(setting, {"layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "parameters"});
 }
 
 // Bytes a device holds: 16 of state a parameter over all ranks (ZeRO-3), and the activations of a token.
@@ -166,29 +143,17 @@ std::optional<Projection> project_step(const Setting& setting, const std::string
   const std::optional<Step> step =
       setting.axes.has("sequence_parallel") ? step_of(setting, *problem) : best_step(setting, *problem);
   if (!step) return std::nullopt;
+  const auto value = step_quantity(setting, quantity, problem->length, step->rate(), step->seconds);
+  if (!value) return std::nullopt;
 
   Projection projection;
+  projection.value = *value;
   projection.inside_domain = step->inside_domain;
   projection.parts = step->parts;
   projection.note = fmt::format(
       "degree {}, {} sequences in a micro-batch, {} replicas; FLOPs count causal attention once (half of L^2) and no "
       "recomputation; ZeRO-3 traffic is shown only beyond what compute hides; no activation is recomputed",
       step->problem.ranks, step->problem.batch, setting.ranks / step->problem.ranks);
-  const datasets::Model& model = *setting.model;
-  const double attention_flops =
-      6 * model.at("layers") * model.at("heads") * model.at("head_dim") * static_cast<double>(problem->length);
-  const double rate = (6 * model.at("parameters") + attention_flops) * step->rate();
-  if (quantity == "throughput") {
-    projection.value = step->rate() * setting.ranks;
-  } else if (quantity == "device_flops") {
-    projection.value = rate;
-  } else if (quantity == "mfu") {
-    projection.value = rate / substrate::peak(*setting.device, substrate::OpDtype::bf16);
-  } else if (quantity == "step_time") {
-    projection.value = step->seconds;
-  } else {
-    return std::nullopt;
-  }
   return projection;
 }
 
