@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "datasets/quantity.h"
+#include "harness/cli/compared_json.h"
 #include "harness/table.h"
 
 namespace assay::cli {
@@ -203,8 +204,6 @@ std::string unsure_lines(const Comparison& comparison) {
   return lines;
 }
 
-nlohmann::json number(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr); }
-
 nlohmann::json run_json(const results_db::RunRecord& run) {
   return {{"id", run.id},          {"suite", run.suite},         {"tags", run.tags},    {"machine", run.machine.id},
           {"build", run.build.id}, {"commit", run.build.commit}, {"status", run.status}};
@@ -276,28 +275,17 @@ std::string comparison_as_json(const Comparison& comparison, const harness::stat
     out["counts"][to_string(verdict)] = comparison.count(verdict);
   out["cases"] = nlohmann::json::array();
   for (const ComparedCase& row : comparison.cases) {
-    const auto& decision = row.decision;
-    out["cases"].push_back({{"name", row.name},
-                            {"case_a", row.key_a},
-                            {"case_b", row.key_b},
-                            {"metric", row.metric},
-                            {"unit", row.unit},
-                            {"provenance", results_db::to_string(row.provenance)},
-                            {"a", number(row.value_a)},
-                            {"b", number(row.value_b)},
-                            {"ratio", number(decision.ratio)},
-                            {"low", number(decision.interval.low > 0 ? decision.interval.low : INFINITY)},
-                            {"high", number(decision.interval.high)},
-                            {"p", number(decision.p)},
-                            {"q", number(decision.q)},
-                            {"design", to_string(decision.design)},
-                            {"launches_a", decision.launches_a},
-                            {"launches_b", decision.launches_b},
-                            {"more_launches", decision.more_launches},
-                            {"same_code", row.same_code},
-                            {"verdict", to_string(decision.verdict)},
-                            {"reason", decision.reason},
-                            {"note", row.note}});
+    nlohmann::json item = compared_json(row);
+    item["name"] = row.name;
+    item["case_a"] = row.key_a;
+    item["case_b"] = row.key_b;
+    item["a"] = finite_or_null(row.value_a);
+    item["b"] = finite_or_null(row.value_b);
+    item["launches_a"] = row.decision.launches_a;
+    item["launches_b"] = row.decision.launches_b;
+    item["more_launches"] = row.decision.more_launches;
+    item["note"] = row.note;
+    out["cases"].push_back(std::move(item));
   }
   return out.dump(2) + "\n";
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "datasets/quantity.h"
+#include "harness/cli/compared_json.h"
 #include "harness/table.h"
 #include "results_db/export.h"
 
@@ -45,8 +46,6 @@ Style style_of(const GatedCase& item) {
   return Style::dim;
 }
 
-nlohmann::json number(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr); }
-
 nlohmann::json run_json(const results_db::RunRecord& run) {
   return {{"id", run.id},
           {"suite", run.suite},
@@ -58,30 +57,18 @@ nlohmann::json run_json(const results_db::RunRecord& run) {
 
 nlohmann::json case_json(const GatedCase& item) {
   const harness::ComparedCase& row = item.compared;
-  const auto& decision = row.decision;
-  nlohmann::json out = {{"case", row.key_b},
-                        {"metric", row.metric},
-                        {"unit", row.unit},
-                        {"provenance", results_db::to_string(row.provenance)},
-                        {"base", number(row.value_a)},
-                        {"now", number(row.value_b)},
-                        {"ratio", number(decision.ratio)},
-                        {"low", number(decision.interval.low > 0 ? decision.interval.low : INFINITY)},
-                        {"high", number(decision.interval.high)},
-                        {"p", number(decision.p)},
-                        {"q", number(decision.q)},
-                        {"design", to_string(decision.design)},
-                        {"launches_base", decision.launches_a},
-                        {"launches_now", decision.launches_b},
-                        {"base_runs", item.base_runs},
-                        {"confirm_runs", item.confirm_runs},
-                        {"allowance", decision.session_allowance},
-                        {"verdict", to_string(decision.verdict)},
-                        {"suspect", item.suspect},
-                        {"magnitude", to_string(item.magnitude)},
-                        {"same_code", row.same_code},
-                        {"reason", decision.reason},
-                        {"first_bad", nullptr}};
+  nlohmann::json out = compared_json(row);
+  out["case"] = row.key_b;
+  out["base"] = finite_or_null(row.value_a);
+  out["now"] = finite_or_null(row.value_b);
+  out["launches_base"] = row.decision.launches_a;
+  out["launches_now"] = row.decision.launches_b;
+  out["base_runs"] = item.base_runs;
+  out["confirm_runs"] = item.confirm_runs;
+  out["allowance"] = row.decision.session_allowance;
+  out["suspect"] = item.suspect;
+  out["magnitude"] = to_string(item.magnitude);
+  out["first_bad"] = nullptr;
   if (item.since)
     out["first_bad"] = {{"run", item.since->run},
                         {"commit", item.since->commit},
