@@ -35,10 +35,17 @@ std::vector<std::string> fabrics_of(const Technique& technique, const std::strin
   return fabrics;
 }
 
-void choose_backend(const Technique& technique, std::string& backend, const std::string& where) {
+// A fabric that one backend alone has (nccl) says which backend is meant.
+void choose_backend(const Technique& technique, const std::string& fabric, std::string& backend,
+                    const std::string& where) {
   const auto backends = backends_of(technique);
   if (backends.empty()) throw UserError(fmt::format("{}: {} has no implementation in this build", where, technique.id));
-  if (backend.empty()) backend = contains(backends, "cpu") ? "cpu" : backends.front();
+  if (backend.empty()) {
+    backend = contains(backends, "cpu") ? "cpu" : backends.front();
+    if (!fabric.empty() && !contains(fabrics_of(technique, backend), fabric))
+      for (const std::string& other : backends)
+        if (contains(fabrics_of(technique, other), fabric)) backend = other;
+  }
   if (contains(backends, backend)) return;
   throw UserError(fmt::format("{}: backend: found '{}', expected one that {} has: {}", where, backend, technique.id,
                               fmt::join(backends, ", ")));
@@ -63,6 +70,8 @@ void choose_timer(SuiteEntry& entry, const Implementation& implementation, const
   std::vector<std::string> possible;
   if (entry.fabric == "cluster" || implementation.projects) {
     possible = {"virtual"};
+  } else if (entry.fabric == "nccl") {
+    possible = {"host"};  // more than one device, and ranks that wait for each other on the host
   } else if (entry.backend == "cuda") {
     possible = {"event", "graph", "cupti", "host"};
   } else {
@@ -94,13 +103,15 @@ const Implementation& choose_implementation(SuiteEntry& entry, const std::string
     throw UserError(fmt::format("{}: technique: {}", where, unknown.what()));
   }
   entry.technique = technique->id;
-  choose_backend(*technique, entry.backend, where);
+  choose_backend(*technique, entry.fabric, entry.backend, where);
   choose_fabric(*technique, entry.backend, entry.fabric, where);
   const Implementation& implementation = *find(*technique, entry.backend, entry.fabric);
   choose_timer(entry, implementation, where);
   if (entry.cache.empty()) entry.cache = "hot";
   if (entry.cache != "hot" && entry.cache != "cold")
     throw UserError(fmt::format("{}: cache: found '{}', expected hot or cold", where, entry.cache));
+  if (entry.cache == "cold" && entry.fabric == "nccl")
+    throw UserError(fmt::format("{}: cache: found 'cold', expected hot on fabric nccl", where));
   return implementation;
 }
 

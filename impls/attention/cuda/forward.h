@@ -14,6 +14,7 @@ enum class ElementType { bf16, fp16 };
 struct ForwardProblem {
   Matrix q, k, v, o;
   float* lse = nullptr;
+  float* wide_o = nullptr;  // where it is given, O goes here in place of `o`: f32 [B, Hq, N, d], contiguous, not ragged
   Ragged ragged;
   Mask mask;
   int batch = 1;

@@ -100,6 +100,19 @@ ASSAY_DEVICE void forward_block(const ForwardProblem& problem) {
         const std::int64_t at = (static_cast<std::int64_t>(b) * problem.heads + h) * problem.mask.queries + first + row;
         store_global(problem.lse + at, log_sum_exp(softmax.m[i][half], l, problem.scale));
       }
+      if (problem.wide_o != nullptr) {
+        if (first + row < mask.queries) {
+          const std::int64_t at =
+              (static_cast<std::int64_t>(b) * problem.heads + h) * problem.mask.queries + first + row;
+          float* const to = problem.wide_o + at * kHeadDim + lane % 4 * 2;
+#pragma unroll
+          for (int j = 0; j < kOutTiles; ++j) {
+            store_global(to + j * 8, o[i][j][half * 2] * share);
+            store_global(to + j * 8 + 1, o[i][j][half * 2 + 1] * share);
+          }
+        }
+        continue;
+      }
 #pragma unroll
       for (int j = 0; j < kOutTiles; ++j) {
         store_shared(q_tile + swizzled<kHeadDim>(row, j) + lane % 4 * 4,
@@ -107,6 +120,7 @@ ASSAY_DEVICE void forward_block(const ForwardProblem& problem) {
       }
     }
   }
+  if (problem.wide_o != nullptr) return;
   warp_barrier();
   constexpr int kChunks = kHeadDim / 8;
 #pragma unroll

@@ -35,6 +35,10 @@ class LayerData {
   virtual bool compares_all() const = 0;
   // Computes that oracle now rather than in the first comparison.
   virtual void refer(std::uint64_t seed) const = 0;
+  // Where ranks have memory of their own: takes the outputs there as the gate has left them, and back here after a run.
+  // The gate does so around every run; timed runs move nothing.
+  virtual void outputs_to_ranks() {}
+  virtual void outputs_from_ranks() {}
 };
 
 // The layer of one rank on the data its scheme made, null on virtual fabrics; it owns its plan and must outlive the
@@ -49,11 +53,12 @@ struct LayerMutant {
 
 struct LayerScheme {
   SequenceProblem problem;
-  LayerProgram (*program)(const SequenceProblem&);
+  std::function<LayerProgram(const SequenceProblem&)> program;
   // Of all ranks, or of `only` that one.
-  std::unique_ptr<LayerData> (*data)(const SequenceProblem&, std::optional<int> only);
+  std::function<std::unique_ptr<LayerData>(const SequenceProblem&, std::optional<int> only)> data;
   harness::Work (*work)(const SequenceProblem&);
-  std::vector<LayerMutant> mutants;  // of `problem`
+  std::vector<LayerMutant> mutants;                     // of `problem`
+  std::shared_ptr<substrate::Fabric> fabric = nullptr;  // null: the state's, threads or mpi
 };
 
 void measure_layer(harness::State& state, const LayerScheme& scheme);

@@ -53,9 +53,13 @@ struct Case {
   Case(const harness::State& state, const LayerScheme& s)
       : scheme(s),
         me(state.ensemble() == nullptr ? 0 : state.ensemble()->rank()),
-        ranks(state, s.problem.ranks),
+        ranks(s.fabric ? substrate::RealRanks(s.fabric) : substrate::RealRanks(state, s.problem.ranks)),
         shards(scheme, scheme.problem, ranks, me) {}
-  void run(const LayerProgram& which) { ranks.run(shards.bound(which)); }
+  void run_gated(const LayerProgram& which) {
+    shards.data->outputs_to_ranks();
+    ranks.run(shards.bound(which));
+    shards.data->outputs_from_ranks();
+  }
 
   // The same code path at a shape small enough to compare whole.
   harness::Check check_whole(std::uint64_t seed) {
@@ -65,7 +69,9 @@ struct Case {
       problem.length = problem.length / 2 + 1;
     Shards small(scheme, problem, ranks, me);
     small.data->draw(seed);
+    small.data->outputs_to_ranks();
     ranks.run(small.bound(small.program));
+    small.data->outputs_from_ranks();
     harness::Check check = small.compare(ranks, problem.ranks, seed);
     check.detail = fmt::format("at {} tokens: {}", problem.length, check.detail);
     return check;
@@ -126,13 +132,15 @@ void measure_layer(harness::State& state, const LayerScheme& scheme) {
     return check;
   });
   for (std::size_t i = 0; i < scheme.mutants.size(); ++i)
-    state.mutant(scheme.mutants[i].name, [live, i] { live->run(live->scheme.mutants[i].program); });
+    state.mutant(scheme.mutants[i].name, [live, i] { live->run_gated(live->scheme.mutants[i].program); });
   const auto counted = std::make_shared<const RunReport>(run_counting(live->shards.program, problem.ranks));
   report_counts(state, *counted);
   // Before a time counts the real execution must have counted what the virtual one did.
   state.measure([live, counted, gating = state.gating()] {
-    if (!gating) return live->run(live->shards.program);
+    if (!gating) return live->ranks.run(live->shards.bound(live->shards.program));
+    live->shards.data->outputs_to_ranks();
     const RunReport real = live->ranks.run_and_report(live->shards.bound(live->shards.program));
+    live->shards.data->outputs_from_ranks();
     const std::string difference = live->ranks.conducts() ? count_difference(real, *counted) : "";
     if (!difference.empty())
       throw std::logic_error("the real and the virtual execution differ in their counts: " + difference);

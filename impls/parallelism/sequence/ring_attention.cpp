@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <optional>
 
 #include "impls/parallelism/sequence/layer_case.h"
@@ -76,10 +75,7 @@ Task<> ring_attention_forward(Rank& rank, const RingPlan& plan, RingShard& shard
   const bool separate = plan.problem.dtype != substrate::DType::f32;
   Buffer wide = separate ? rank.allocate("o accumulator", Memory::workspace, plan.q_elements(me) * 4) : Buffer();
   Buffer& acc = separate ? wide : shard.o;
-  if (rank.real()) {
-    std::ranges::fill(acc.write<float>(), 0.0F);
-    std::ranges::fill(shard.lse.write<float>(), -std::numeric_limits<float>::infinity());
-  }
+  if (rank.real()) plan.bodies->start(rank, acc.write<float>(), shard.lse.write<float>());
 
   Buffer travelling;
   const Buffer* held = &shard.kv;
@@ -93,8 +89,9 @@ Task<> ring_attention_forward(Rank& rank, const RingPlan& plan, RingShard& shard
       co_await rank.compute(plan.forward_work(me, source), [&] {
         const std::vector<std::int64_t> positions = plan.layout.positions(source);
         const std::byte* kv = held->read<std::byte>().data();
-        block_forward(plan.block, shard.q.read<std::byte>().data(), shard.positions, kv, kv + plan.kv_bytes(source) / 2,
-                      positions, plan.merge, acc.write<float>().data(), shard.lse.write<float>().data());
+        plan.bodies->attend(rank, plan.block, shard.q.read<std::byte>().data(), shard.positions, kv,
+                            kv + plan.kv_bytes(source) / 2, positions, plan.merge, acc.write<float>().data(),
+                            shard.lse.write<float>().data());
       });
     if (next) {
       Buffer arrived = co_await *next;
@@ -105,7 +102,8 @@ Task<> ring_attention_forward(Rank& rank, const RingPlan& plan, RingShard& shard
   }
   if (separate)
     co_await rank.compute(plan.pointwise_work(plan.q_elements(me), 6), [&] {
-      store(plan.problem.dtype, acc.read<float>().data(), plan.q_elements(me), shard.o.write<std::byte>().data());
+      plan.bodies->store(rank, plan.problem.dtype, acc.read<float>().data(), plan.q_elements(me),
+                         shard.o.write<std::byte>().data());
     });
 }
 

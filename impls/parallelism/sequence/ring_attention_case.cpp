@@ -5,19 +5,17 @@
 #include <memory>
 #include <utility>
 
-#include "impls/parallelism/sequence/layer_case.h"
-#include "impls/parallelism/sequence/ring_attention.h"
 #include "impls/parallelism/sequence/sequence_case.h"
 
 namespace assay::parallelism {
 
-namespace {
-
-LayerProgram ring_of(RingPlan plan) {
+LayerProgram ring_program(RingPlan plan) {
   return [plan = std::make_shared<const RingPlan>(std::move(plan))](substrate::Rank& rank, LayerData* data) {
     return ring_attention_layer(rank, *plan, sequence_memory(data, rank.id()));
   };
 }
+
+namespace {
 
 // -- mutants: wrong in ways a ring can be wrong
 
@@ -36,13 +34,14 @@ template <class Change>
 LayerMutant changed(const SequenceProblem& problem, const char* name, Change change) {
   RingPlan wrong(problem);
   change(wrong);
-  return {name, ring_of(std::move(wrong))};
+  return {name, ring_program(std::move(wrong))};
 }
 
-LayerScheme ring_scheme(const harness::State& state) {
-  const SequenceProblem problem = sequence_problem(state);
+}  // namespace
+
+LayerScheme ring_scheme(const SequenceProblem& problem) {
   LayerScheme scheme{.problem = problem,
-                     .program = [](const SequenceProblem& layer) { return ring_of(RingPlan(layer)); },
+                     .program = [](const SequenceProblem& layer) { return ring_program(RingPlan(layer)); },
                      .data = [](const SequenceProblem& layer, std::optional<int> only) -> std::unique_ptr<LayerData> {
                        return std::make_unique<SequenceData>(SequencePlan(layer), only);
                      },
@@ -60,9 +59,7 @@ LayerScheme ring_scheme(const harness::State& state) {
   return scheme;
 }
 
-}  // namespace
-
-void measure_ring(harness::State& state) { measure_layer(state, ring_scheme(state)); }
-void project_ring(harness::State& state) { project_layer(state, ring_scheme(state)); }
+void measure_ring(harness::State& state) { measure_layer(state, ring_scheme(sequence_problem(state))); }
+void project_ring(harness::State& state) { project_layer(state, ring_scheme(sequence_problem(state))); }
 
 }  // namespace assay::parallelism

@@ -242,7 +242,7 @@ SequenceProblem sequence_problem(const harness::State& state) {
                     .head_dim = whole("head_dim"),
                     .dtype = state.text("dtype") == "fp32" ? DType::f32 : DType::bf16,
                     .causal = state.flag("causal"),
-                    .backward = state.flag("backward"),
+                    .backward = state.params().has("backward") && state.flag("backward"),
                     .layout = state.params().has("layout") ? layout_from(state.text("layout")) : Layout::contiguous};
   if (p.heads % p.kv_heads != 0)
     throw UserError(fmt::format("kv_heads: found {}, expected a divisor of heads ({})", p.kv_heads, p.heads));

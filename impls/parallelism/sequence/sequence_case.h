@@ -31,13 +31,16 @@ class SequenceData : public LayerData {
 
   // Q, K, V and dO from N(0, 1), rounded to the dtype.
   void draw(std::uint64_t seed) override;
-  SequenceMemory memory(int rank);
+  virtual SequenceMemory memory(int rank);
   std::vector<std::span<std::byte>> outputs_of(int rank) override;
   std::vector<harness::Output> outputs() override;
   // Every element where that costs at most 2 GFLOP, else samples (sequence_check.h).
   harness::Check compare(std::uint64_t seed) const override;
   bool compares_all() const override;
   void refer(std::uint64_t seed) const override;
+
+ protected:
+  const SequencePlan& plan() const { return plan_; }
 
  private:
   std::vector<double> gather(const ShardedTensor& tensor, bool wide, int heads, int width, bool second) const;

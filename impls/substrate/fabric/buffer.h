@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <utility>
 
+struct CUstream_st;
+
 namespace assay::substrate {
 
 class Rank;
@@ -26,10 +28,27 @@ class ContractViolation : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
+// Where the buffers of a rank lie when that is not the host's heap: memory of a device. What `read` and `write` give
+// then are addresses for that device's kernels, and bodies enqueue on `stream` instead of computing. Calls come from
+// the rank's thread; memory is given back in the order of the stream.
+class BufferPlace {
+ public:
+  BufferPlace() = default;
+  virtual ~BufferPlace() = default;
+  BufferPlace(const BufferPlace&) = delete;
+  BufferPlace& operator=(const BufferPlace&) = delete;
+
+  virtual std::byte* allocate(std::size_t bytes) = 0;
+  virtual void release(std::byte* data) noexcept = 0;
+  virtual void fill(std::byte* data, unsigned char value, std::size_t bytes) = 0;
+  virtual CUstream_st* stream() const = 0;
+};
+
 // The bytes behind a Buffer. A message in flight shares them, so that leaving a program early cannot free them under
 // the copying rank. `borrows` is touched by the owning rank only.
 struct Storage {
-  Storage(std::byte* memory, std::int64_t size, bool is_owned) : data(memory), bytes(size), owned(is_owned) {}
+  Storage(std::byte* memory, std::int64_t size, bool is_owned, std::shared_ptr<BufferPlace> at = nullptr)
+      : data(memory), bytes(size), owned(is_owned), place(std::move(at)) {}
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -37,6 +56,7 @@ struct Storage {
   std::byte* data;
   std::int64_t bytes;
   bool owned;
+  std::shared_ptr<BufferPlace> place;  // null: the heap
   int borrows = 0;
 };
 

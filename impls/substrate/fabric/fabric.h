@@ -5,6 +5,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <source_location>
 #include <stdexcept>
 #include <string>
@@ -18,6 +19,7 @@
 
 namespace assay::substrate {
 
+class BufferPlace;
 class Rank;
 template <class Body>
 class Computation;
@@ -105,6 +107,8 @@ class Fabric {
   virtual std::string_view name() const = 0;
   virtual bool real() const = 0;  // bodies run and buffers hold data
   virtual int size() const = 0;
+  // Where buffers of a rank lie; null: in host memory.
+  virtual std::shared_ptr<BufferPlace> place(int /*rank*/) { return nullptr; }
 
   // Runs `program` on every rank to its end. Throws what a rank threw (of the lowest rank that did), or Deadlock.
   virtual RunReport run(const Program& program, const TimelineOptions& timeline = {}) = 0;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -97,7 +98,12 @@ std::string count_difference(const RunReport& a, const RunReport& b) {
 // ---- Buffer
 
 Storage::~Storage() {
-  if (owned) std::free(data);
+  if (!owned) return;
+  if (place) {
+    place->release(data);
+  } else {
+    std::free(data);
+  }
 }
 
 Buffer& Buffer::operator=(Buffer&& other) {  // NOLINT(performance-noexcept-move-constructor)
@@ -232,12 +238,21 @@ std::shared_ptr<Storage> Rank::make_storage(std::int64_t bytes) {
   }
   if (!storage) {
     const auto size = static_cast<std::size_t>(bytes);
-    auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, (size + kAlignment) / kAlignment * kAlignment));
+    const std::shared_ptr<BufferPlace> place = fabric_->place(id_);
+    auto* data =
+        place ? place->allocate(std::max<std::size_t>(size, 1))
+              : static_cast<std::byte*>(std::aligned_alloc(kAlignment, (size + kAlignment) / kAlignment * kAlignment));
     if (data == nullptr) throw std::bad_alloc();
-    storage = std::make_shared<Storage>(data, bytes, true);
+    storage = std::make_shared<Storage>(data, bytes, true, place);
   }
   // All ones is a NaN in every float format: a read before the first write shows in the result.
-  if constexpr (kDebugChecks) std::memset(storage->data, 0xff, static_cast<std::size_t>(bytes));
+  if constexpr (kDebugChecks) {
+    if (storage->place) {
+      storage->place->fill(storage->data, 0xff, static_cast<std::size_t>(bytes));
+    } else {
+      std::memset(storage->data, 0xff, static_cast<std::size_t>(bytes));
+    }
+  }
   return storage;
 }
 

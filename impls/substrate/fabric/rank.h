@@ -80,6 +80,8 @@ class Rank {
   int id() const { return id_; }
   int size() const { return fabric_->size(); }
   bool real() const { return fabric_->real(); }
+  // Where this rank's buffers lie; null: in host memory.
+  std::shared_ptr<BufferPlace> place() const { return fabric_->place(id_); }
   Picoseconds now() const { return clock_ != nullptr ? *clock_ : fabric_->now(*this); }
 
   // Uninitialised memory, charged to the ledger under `name` (a string literal) until the buffer goes.

@@ -11,7 +11,7 @@ namespace assay::substrate {
 
 RealRanks::RealRanks(const harness::State& state, int ranks) {
   if (state.fabric() == "threads") {
-    threads_ = std::make_unique<ThreadsFabric>(ranks);
+    threads_ = std::make_shared<ThreadsFabric>(ranks);
     return;
   }
   if (state.ensemble() == nullptr) return;

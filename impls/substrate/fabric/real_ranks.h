@@ -17,6 +17,8 @@ class RealRanks {
   // On the state's fabric, threads or mpi. Where a case of a launched fabric is only described there are no processes
   // and nothing can be run.
   RealRanks(const harness::State& state, int ranks);
+  // On a fabric whose ranks are all in this process.
+  explicit RealRanks(std::shared_ptr<Fabric> fabric) : threads_(std::move(fabric)) {}
   ~RealRanks();
   RealRanks(const RealRanks&) = delete;
   RealRanks& operator=(const RealRanks&) = delete;
@@ -32,7 +34,7 @@ class RealRanks {
   void bring_home(int rank, std::span<std::byte> bytes);
 
  private:
-  std::unique_ptr<Fabric> threads_;
+  std::shared_ptr<Fabric> threads_;
   ProcessFabric* processes_ = nullptr;
 };
 

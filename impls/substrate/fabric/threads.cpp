@@ -19,13 +19,16 @@ ThreadsFabric::ThreadsFabric(int ranks) {
   for (Seat& seat : seats_) seat.thread = std::thread([this, &seat] { work(seat); });
 }
 
-ThreadsFabric::~ThreadsFabric() {
+ThreadsFabric::~ThreadsFabric() { stop(); }
+
+void ThreadsFabric::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     for (Seat& seat : seats_) seat.wake.notify_one();
   }
-  for (Seat& seat : seats_) seat.thread.join();
+  for (Seat& seat : seats_)
+    if (seat.thread.joinable()) seat.thread.join();
 }
 
 RunReport ThreadsFabric::run(const Program& program, const TimelineOptions& timeline) {
@@ -88,9 +91,17 @@ void ThreadsFabric::work(Seat& seat) {
 
 void ThreadsFabric::run_program(Seat& seat) {
   // Every await completes on this thread, so one resume runs the program to its end.
+  enter(seat.rank.id());
   const Task<> task = (*program_)(seat.rank);
   task.handle().resume();
   task.result();
+  leave(seat.rank.id());
+}
+
+std::shared_ptr<ThreadsFabric::Delivery> ThreadsFabric::deliver(int, const Half& source, const Readiness&, int,
+                                                                const Half& target, const Readiness&) {
+  if (source.bytes > 0) std::memcpy(target.data, source.data, static_cast<std::size_t>(source.bytes));
+  return nullptr;
 }
 
 void ThreadsFabric::abort() {
@@ -122,19 +133,22 @@ OpId ThreadsFabric::take_op(int rank, const Half& half) {
     op = free_ops_.back();
     free_ops_.pop_back();
   }
-  ops_[op] = {.half = half, .rank = rank, .state = OpState::posted, .span = {}};
+  ops_[op] = {.half = half, .rank = rank, .state = OpState::posted, .span = {}, .ready = nullptr, .delivery = nullptr};
   return op;
 }
 
 void ThreadsFabric::drop_op(OpId op) {
   ops_[op].state = OpState::free;
+  ops_[op].ready.reset();
+  ops_[op].delivery.reset();
   free_ops_.push_back(op);
 }
 
-void ThreadsFabric::mark_done(OpId op, Picoseconds start, Picoseconds end) {
+void ThreadsFabric::mark_done(OpId op, const Span& span, const std::shared_ptr<Delivery>& delivery) {
   Op& each = ops_[op];
-  each.state = OpState::done;
-  each.span = {start, end};
+  each.state = delivery ? OpState::under_way : OpState::done;
+  each.span = span;
+  each.delivery = delivery;
   Seat& seat = seats_[static_cast<std::size_t>(each.rank)];
   if (seat.blocked && done(seat.first) && done(seat.second)) {
     seat.blocked = false;
@@ -144,6 +158,7 @@ void ThreadsFabric::mark_done(OpId op, Picoseconds start, Picoseconds end) {
 }
 
 OpId ThreadsFabric::post(Rank& rank, const Half& half) {
+  const Readiness ready = readiness(rank.id());
   std::unique_lock lock(mutex_);
   if (aborted_) throw Aborted{};
   const int from = half.is_send ? rank.id() : half.peer;
@@ -152,6 +167,7 @@ OpId ThreadsFabric::post(Rank& rank, const Half& half) {
   auto& others = half.is_send ? channel.receives : channel.sends;
   if (others.empty()) {
     const OpId op = take_op(rank.id(), half);
+    ops_[op].ready = ready;
     (half.is_send ? channel.sends : channel.receives).push_back(op);
     return op;
   }
@@ -165,32 +181,56 @@ OpId ThreadsFabric::post(Rank& rank, const Half& half) {
   others.pop_front();
   const OpId op = take_op(rank.id(), half);
   ops_[op].state = ops_[partner].state = OpState::copying;
+  const Readiness other_ready = std::move(ops_[partner].ready);
   lock.unlock();
 
   const Picoseconds start = now(rank);
-  const Half& source = half.is_send ? half : other;
-  const Half& target = half.is_send ? other : half;
-  if (half.bytes > 0) std::memcpy(target.data, source.data, static_cast<std::size_t>(half.bytes));
-  const Picoseconds end = now(rank);
+  std::shared_ptr<Delivery> delivery;
+  try {
+    delivery = half.is_send ? deliver(from, half, ready, to, other, other_ready)
+                            : deliver(from, other, other_ready, to, half, ready);
+  } catch (...) {  // the partner must not wait for a copy that nobody makes
+    lock.lock();
+    mark_done(op, {}, nullptr);
+    mark_done(partner, {}, nullptr);
+    drop_op(op);
+    throw;
+  }
+  const Span span{start, now(rank)};
 
   lock.lock();
-  mark_done(op, start, end);
-  mark_done(partner, start, end);
+  mark_done(op, span, delivery);
+  mark_done(partner, span, delivery);
   return op;
+}
+
+void ThreadsFabric::await_delivery(int rank, OpId op) {
+  if (op == kNoOp) return;
+  std::unique_lock lock(mutex_);
+  const std::shared_ptr<Delivery> delivery = ops_[op].delivery;
+  if (!delivery) return;
+  lock.unlock();
+  const Picoseconds took = delivery->wait(rank);
+  lock.lock();
+  ops_[op].span.end = ops_[op].span.start + took;
 }
 
 bool ThreadsFabric::settle(Rank& rank, OpId first, OpId second) {
   std::unique_lock lock(mutex_);
   Seat& seat = seats_[static_cast<std::size_t>(rank.id())];
-  if (done(first) && done(second)) return true;
-  if (aborted_) throw Aborted{};
-  seat.first = first;
-  seat.second = second;
-  seat.blocked = true;
-  ++blocked_;
-  check_deadlock();
-  seat.wake.wait(lock, [&] { return aborted_ || !seat.blocked; });
-  if (!(done(first) && done(second))) throw Aborted{};
+  if (!(done(first) && done(second))) {
+    if (aborted_) throw Aborted{};
+    seat.first = first;
+    seat.second = second;
+    seat.blocked = true;
+    ++blocked_;
+    check_deadlock();
+    seat.wake.wait(lock, [&] { return aborted_ || !seat.blocked; });
+    if (!(done(first) && done(second))) throw Aborted{};
+  }
+  lock.unlock();
+  await_delivery(rank.id(), first);
+  await_delivery(rank.id(), second);
   return true;
 }
 
@@ -217,6 +257,14 @@ void ThreadsFabric::abandon(Rank& rank, OpId op) noexcept {
     Channel& channel = channels_[static_cast<std::size_t>(from) * seats_.size() + static_cast<std::size_t>(to)];
     auto& queue = each.half.is_send ? channel.sends : channel.receives;
     queue.erase(std::find(queue.begin(), queue.end(), op));
+  }
+  if (const std::shared_ptr<Delivery> delivery = each.delivery) {
+    lock.unlock();
+    try {
+      delivery->wait(rank.id());
+    } catch (const std::exception&) {  // a fault of the device, which ended the run: the rank that met it first reports
+    }
+    lock.lock();
   }
   drop_op(op);
 }
