@@ -1,15 +1,14 @@
 #include "harness/comparison.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <string>
 
 #include "datasets/user_error.h"
 #include "impls/substrate/random.h"
+#include "tests/harness/own_database.h"
 
 namespace assay::harness {
 namespace {
@@ -20,21 +19,8 @@ using results_db::Provenance;
 using stats::Verdict;
 
 // A database of its own with runs put together by hand.
-class ComparisonTest : public testing::Test {
+class ComparisonTest : public OwnDatabase {
  protected:
-  void SetUp() override {
-    path_ = (std::filesystem::temp_directory_path() /
-             ("comparison_test_" + std::to_string(getpid()) + "_" +
-              testing::UnitTest::GetInstance()->current_test_info()->name() + ".db"))
-                .string();
-    std::filesystem::remove(path_);
-    store_.emplace(results_db::Store::open(path_, results_db::Open::create));
-  }
-  void TearDown() override {
-    store_.reset();
-    for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path_ + suffix);
-  }
-
   std::string add_run(const std::string& tag, const std::string& commit = "c0ffee",
                       const std::string& governor = "performance") {
     results_db::RunRecord run;
@@ -105,8 +91,6 @@ class ComparisonTest : public testing::Test {
     return compare(*store_, parse_selector(a), parse_selector(b), {}, metric);
   }
 
-  std::string path_;
-  std::optional<results_db::Store> store_;
   substrate::Random random_{42};
   int runs_ = 0;
 };

@@ -13,6 +13,7 @@
 #include "harness/history.h"
 #include "impls/substrate/random.h"
 #include "reports/gate_files.h"
+#include "tests/harness/own_database.h"
 
 namespace assay::harness {
 namespace {
@@ -30,21 +31,8 @@ struct Night {
   int expected = 3;
 };
 
-class GateTest : public testing::Test {
+class GateTest : public OwnDatabase {
  protected:
-  void SetUp() override {
-    path_ = (std::filesystem::temp_directory_path() /
-             ("gate_test_" + std::to_string(getpid()) + "_" +
-              testing::UnitTest::GetInstance()->current_test_info()->name() + ".db"))
-                .string();
-    std::filesystem::remove(path_);
-    store_.emplace(results_db::Store::open(path_, results_db::Open::create));
-  }
-  void TearDown() override {
-    store_.reset();
-    for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path_ + suffix);
-  }
-
   static std::string key_of(int item) { return "pond/duck cpu size=" + std::to_string(item); }
 
   std::string add(const Night& night) {
@@ -91,8 +79,6 @@ class GateTest : public testing::Test {
     for (int i = 0; i < count; ++i) add(night);
   }
 
-  std::string path_;
-  std::optional<results_db::Store> store_;
   int nights_ = 0;
   substrate::Random random_{11};
 };

@@ -2,13 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
 #include <string>
 
 #include "impls/substrate/random.h"
+#include "tests/harness/own_database.h"
 
 namespace assay::harness {
 namespace {
@@ -26,21 +25,8 @@ const Registration register_turtle(Technique{
         {.axes = {{.name = "shell", .defaults = {Value{std::int64_t{1}}}, .help = "thickness"}}, .run = nothing}}});
 
 // Launches that are drawn instead of run; `order` is what was asked for, in turn.
-class LiveTest : public testing::Test {
+class LiveTest : public OwnDatabase {
  protected:
-  void SetUp() override {
-    path_ = (std::filesystem::temp_directory_path() /
-             ("live_test_" + std::to_string(getpid()) + "_" +
-              testing::UnitTest::GetInstance()->current_test_info()->name() + ".db"))
-                .string();
-    std::filesystem::remove(path_);
-    store_.emplace(results_db::Store::open(path_, results_db::Open::create));
-  }
-  void TearDown() override {
-    store_.reset();
-    for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path_ + suffix);
-  }
-
   static Case turtle(std::int64_t shell) {
     Case item = expand(suite_of_technique(*find_technique("pond/turtle"),
                                           {parse_axis_override("shell=" + std::to_string(shell))}))
@@ -63,8 +49,6 @@ class LiveTest : public testing::Test {
     return out;
   }
 
-  std::string path_;
-  std::optional<results_db::Store> store_;
   std::string order_;
   substrate::Random random_{17};
 };
