@@ -11,6 +11,7 @@
 #include "datasets/quantity.h"
 #include "datasets/user_error.h"
 #include "harness/history.h"
+#include "harness/stats/detectable.h"
 
 namespace assay::harness {
 namespace {
@@ -60,7 +61,8 @@ class Gating {
         compare(store_, a, b, options_.rule, options_.metric,
                 [this](const ComparedCase& row, stats::Contest& contest) { add_the_past(row, contest); });
     report.environment = std::move(compared.environment);
-    for (ComparedCase& row : compared.cases) report.cases.push_back(judged(std::move(row)));
+    const auto together = static_cast<int>(compared.cases.size());
+    for (ComparedCase& row : compared.cases) report.cases.push_back(judged(std::move(row), together));
     find_missing(compared, report);
     report.added = std::move(compared.only_b);
     std::stable_sort(report.cases.begin(), report.cases.end(), [](const GatedCase& x, const GatedCase& y) {
@@ -81,6 +83,7 @@ class Gating {
   struct Past {
     CaseHistory history;
     stats::Fence fence;
+    stats::Contest contest;
     int base_runs = 1, confirm_runs = 0;
   };
 
@@ -129,6 +132,7 @@ class Gating {
     }
     for (const RunRecord& again : confirmations_)
       past.confirm_runs += add_launches(again.id, row.id_b, row.metric, contest.b) > 0 ? 1 : 0;
+    past.contest = contest;
     past_.emplace(row.id_b, std::move(past));
   }
 
@@ -138,7 +142,7 @@ class Gating {
     return segment.first;
   }
 
-  GatedCase judged(ComparedCase row) {
+  GatedCase judged(ComparedCase row, int together) {
     GatedCase item;
     const stats::Decision& decision = row.decision;
     const auto found = past_.find(row.id_b);
@@ -147,6 +151,9 @@ class Gating {
     item.fence = past.fence;
     item.base_runs = past.base_runs;
     item.confirm_runs = past.confirm_runs;
+    item.detectable = decision.design == stats::Design::exact
+                          ? options_.rule.effect_floor
+                          : stats::detectable_effect(past.contest, together, options_.rule);
     const double allowance = past.fence.known() ? past.fence.allowance() : decision.session_allowance;
     item.magnitude = stats::magnitude_of(decision.ratio, allowance, options_.rule.effect_floor);
     const auto* direction = &past.history.direction;
@@ -245,6 +252,12 @@ int GateReport::suspects() const {
   }));
 }
 
+int GateReport::blind() const {
+  return static_cast<int>(std::count_if(cases.begin(), cases.end(), [](const GatedCase& item) {
+    return !item.detectable || *item.detectable > blind_above;
+  }));
+}
+
 int GateReport::exit_code(UnsurePolicy unsure) const {
   if (count(Verdict::slower) > 0) return 1;
   if (cases.empty() || !missing.empty()) return 3;
@@ -325,6 +338,7 @@ std::string headline(const GateReport& report) {
   }
   line += fmt::format(" among {} compared", report.cases.size());
   if (report.suspects() > 0) line += fmt::format("; {} suspected, not confirmed", report.suspects());
+  if (report.blind() > 0) line += fmt::format("; {} could not have shown {:.0f}%", report.blind(), 100 * blind_above);
   if (!missing.empty()) line += "; " + missing;
   return line;
 }
@@ -360,6 +374,10 @@ std::string explain(const GateReport& report, const GatedCase& item) {
       out += fmt::format("  rule: p {:.2g}, q {:.2g} over {} cases; size {} in multiples of noise or floor\n",
                          decision.p, decision.q, report.cases.size(), to_string(item.magnitude));
   }
+  if (decision.design != stats::Design::exact)
+    out += item.detectable
+               ? fmt::format("  a slow-down of {:.1f}% or more would have been SLOWER here\n", 100 * *item.detectable)
+               : std::string("  no slow-down up to 100% could have been SLOWER here\n");
   if (!decision.reason.empty()) out += "  undecided: " + decision.reason + "\n";
   if (!row.note.empty()) out += "  note: " + row.note + "\n";
   if (row.same_code)

@@ -34,9 +34,13 @@ struct GatedCase {
   int confirm_runs = 0;  // whose launches side B has besides the head's
   bool suspect = false;  // beyond the floor on the bad side and outside its fence, or SLOWER
   stats::Magnitude magnitude = stats::Magnitude::none;
+  // The least slow-down that this comparison would have called SLOWER; nothing: not even a doubling.
+  std::optional<double> detectable;
   std::optional<FirstBad> since;           // of a suspect
   std::optional<double> clock_a, clock_b;  // Hz, medians where the samples have them; of a suspect
 };
+
+inline constexpr double blind_above = 0.10;
 
 enum class UnsurePolicy { pass, fail };
 
@@ -48,6 +52,7 @@ struct GateReport {
   std::vector<std::string> added;                            // cases that the base does not have
   int count(stats::Verdict verdict) const;
   int suspects() const;  // UNSURE ones
+  int blind() const;     // cases in which not even `blind_above` would have been SLOWER
   // 1 a confirmed regression (or UNSURE, where that fails); else 3 nothing compared or cases missing; else 0.
   int exit_code(UnsurePolicy unsure) const;
 };

@@ -26,6 +26,7 @@ void add_show(CLI::App& app, Context& context);
 void add_compare(CLI::App& app, Context& context);
 void add_history(CLI::App& app, Context& context);
 void add_gate(CLI::App& app, Context& context);
+void add_alerts(CLI::App& app, Context& context);
 void add_calibrate(CLI::App& app, Context& context);
 void add_report(CLI::App& app, Context& context);
 void add_reproduce(CLI::App& app, Context& context);

@@ -7,9 +7,9 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "datasets/quantity.h"
+#include "harness/cli/case_words.h"
 #include "harness/cli/compared_json.h"
 #include "harness/table.h"
 
@@ -53,31 +53,12 @@ std::string launches_text(const ComparedCase& row) {
   return fmt::format("{}+{}", row.decision.launches_a, row.decision.launches_b);
 }
 
-std::vector<std::string> words_of(const std::string& key) {
-  std::vector<std::string> words;
-  std::istringstream stream(key);
-  for (std::string word; stream >> word;) words.push_back(word);
-  return words;
-}
-
 using Rows = std::vector<const ComparedCase*>;
 
-// What the keys of all rows have in common, in the order of the first.
-std::string shared_words(const Rows& rows) {
-  std::vector<std::string> shared = words_of(rows.front()->key_a);
-  for (const ComparedCase* row : rows)
-    for (const std::string& key : {row->key_a, row->key_b}) {
-      const std::vector<std::string> words = words_of(key);
-      std::erase_if(
-          shared, [&](const std::string& word) { return std::find(words.begin(), words.end(), word) == words.end(); });
-    }
-  return fmt::format("{}", fmt::join(shared, " "));
-}
-
-std::string technique_of(const std::string& key) { return key.substr(0, key.find(' ')); }
-std::string short_technique(const std::string& key) {
-  const std::string id = technique_of(key);
-  return id.substr(id.rfind('/') + 1);
+std::vector<std::string> keys_of(const Rows& rows) {
+  std::vector<std::string> keys;
+  for (const ComparedCase* row : rows) keys.insert(keys.end(), {row->key_a, row->key_b});
+  return keys;
 }
 
 std::string technique_text(const ComparedCase& row) {
@@ -239,8 +220,9 @@ std::string comparison_as_text(const Comparison& comparison, const Context& cont
     at->second.push_back(&row);
   }
   for (const auto& [provenance, rows] : tables) {
-    out +=
-        harness::wrap(fmt::format("all: {} {}", results_db::to_string(provenance), shared_words(rows)), context.width);
+    out += harness::wrap(
+        fmt::format("all: {} {}", results_db::to_string(provenance), fmt::join(shared_words(keys_of(rows)), " ")),
+        context.width);
     const harness::Table table = table_of(rows, view);
     out += (view.markdown ? "\n" + table.markdown()
                           : table.render(view.explain ? std::max(context.width, 140) : context.width, context.color)) +

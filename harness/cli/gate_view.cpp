@@ -1,11 +1,14 @@
 #include "harness/cli/gate_view.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "datasets/quantity.h"
+#include "harness/cli/case_words.h"
 #include "harness/cli/compared_json.h"
 #include "harness/table.h"
 #include "results_db/export.h"
@@ -68,6 +71,7 @@ nlohmann::json case_json(const GatedCase& item) {
   out["allowance"] = row.decision.session_allowance;
   out["suspect"] = item.suspect;
   out["magnitude"] = to_string(item.magnitude);
+  out["detectable"] = item.detectable ? nlohmann::json(*item.detectable) : nlohmann::json(nullptr);
   out["first_bad"] = nullptr;
   if (item.since)
     out["first_bad"] = {{"run", item.since->run},
@@ -78,42 +82,69 @@ nlohmann::json case_json(const GatedCase& item) {
   return out;
 }
 
-}  // namespace
+// A finding is shown; that nothing was found in a case is counted.
+bool quiet(const GatedCase& item) {
+  const Verdict verdict = item.compared.decision.verdict;
+  return verdict == Verdict::same || (verdict == Verdict::unsure && !item.suspect);
+}
 
-std::string gate_as_text(const GateReport& report, const Context& context, bool explain, bool all) {
-  std::string out = harness::wrap(run_text("base", report.base), context.width) +
-                    harness::wrap(run_text("now ", report.head), context.width) + "\n";
+harness::Table table_of(const std::vector<const GatedCase*>& rows, const std::vector<std::string>& shared) {
   harness::Table table({{.title = "verdict", .min_width = 7},
-                        {.title = "case", .min_width = 24, .cut_left = true},
+                        {.title = "technique", .min_width = 16},
+                        {.title = "case", .min_width = 14, .cut_left = true},
                         {.title = "base", .right = true},
                         {.title = "now", .right = true},
                         {.title = "change", .right = true},
                         {.title = "95% interval", .right = true},
-                        {.title = "size", .min_width = 6},
+                        {.title = "sees", .right = true},
                         {.title = "launches", .right = true},
                         {.title = "since", .min_width = 8}});
-  std::size_t hidden = 0;
-  for (const GatedCase& item : report.cases) {
+  for (const GatedCase* held : rows) {
+    const GatedCase& item = *held;
     const auto& decision = item.compared.decision;
-    const bool quiet = decision.verdict == Verdict::same || (decision.verdict == Verdict::unsure && !item.suspect);
-    if (quiet && !all) {
-      ++hidden;
-      continue;
-    }
     const bool bounded = decision.interval.bounded() && decision.interval.low > 0;
     table.add_row({{verdict_text(item), style_of(item)},
-                   item.compared.key_b,
+                   short_technique(item.compared.key_b),
+                   own_words(item.compared.key_b, shared),
                    datasets::format_si(item.compared.value_a, item.compared.unit),
                    datasets::format_si(item.compared.value_b, item.compared.unit),
                    std::isfinite(decision.ratio) ? fmt::format("{:+.1f}%", 100 * (decision.ratio - 1)) : "-",
                    bounded ? fmt::format("{:+.1f} .. {:+.1f}%", 100 * (decision.interval.low - 1),
                                          100 * (decision.interval.high - 1))
                            : "-",
-                   to_string(item.magnitude),
+                   item.detectable ? fmt::format("{:.1f}%", 100 * *item.detectable) : "-",
                    fmt::format("{}+{}", decision.launches_a, decision.launches_b),
                    item.since ? item.since->run.substr(0, 8) : ""});
   }
-  if (table.rows() > 0) out += table.render(context.width, context.color) + "\n";
+  return table;
+}
+
+}  // namespace
+
+std::string gate_as_text(const GateReport& report, const Context& context, bool explain, bool all) {
+  std::string out = harness::wrap(run_text("base", report.base), context.width) +
+                    harness::wrap(run_text("now ", report.head), context.width) + "\n";
+  // Sides of one provenance share a table, as in `compare`.
+  std::vector<std::pair<results_db::Provenance, std::vector<const GatedCase*>>> tables;
+  std::size_t hidden = 0;
+  for (const GatedCase& item : report.cases) {
+    if (quiet(item) && !all) {
+      ++hidden;
+      continue;
+    }
+    const auto provenance = item.compared.provenance;
+    auto at = std::find_if(tables.begin(), tables.end(), [&](const auto& one) { return one.first == provenance; });
+    if (at == tables.end()) at = tables.insert(tables.end(), {provenance, {}});
+    at->second.push_back(&item);
+  }
+  for (const auto& [provenance, rows] : tables) {
+    std::vector<std::string> keys;
+    for (const GatedCase* item : rows) keys.push_back(item->compared.key_b);
+    const std::vector<std::string> shared = shared_words(keys);
+    out += harness::wrap(fmt::format("all: {} {}", results_db::to_string(provenance), fmt::join(shared, " ")),
+                         context.width) +
+           table_of(rows, shared).render(context.width, context.color) + "\n";
+  }
   if (explain)
     for (const GatedCase& item : report.cases)
       if (item.suspect || all) out += harness::explain(report, item) + "\n";
@@ -136,6 +167,7 @@ std::string gate_as_json(const GateReport& report, int exit_code) {
                         {"now", run_json(report.head)},
                         {"headline", harness::headline(report)},
                         {"suspects", report.suspects()},
+                        {"blind", report.blind()},
                         {"added", report.added},
                         {"exit_code", exit_code}};
   for (const Verdict verdict : {Verdict::faster, Verdict::slower, Verdict::same, Verdict::unsure})

@@ -71,6 +71,7 @@ int run_program(int argc, char** argv) {
   add_compare(app, context);
   add_history(app, context);
   add_gate(app, context);
+  add_alerts(app, context);
   add_calibrate(app, context);
   add_report(app, context);
   add_rerun(app, context);

@@ -10,12 +10,17 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <memory>
+#include <optional>
 
 #include "datasets/quantity.h"
 #include "datasets/user_error.h"
 #include "harness/cli/commands.h"
+#include "harness/cli/confirm.h"
+#include "harness/cli/gate_view.h"
 #include "harness/cli/run_view.h"
+#include "harness/environment.h"
 #include "harness/registry.h"
 #include "harness/suite.h"
 
@@ -37,6 +42,8 @@ struct RunArguments {
   std::string isolate;
   std::string launcher;
   std::string time_limit;
+  std::string base;
+  std::string metric;
   std::uint64_t seed = 0;
   bool has_seed = false;
   bool no_gate = false;
@@ -45,6 +52,7 @@ struct RunArguments {
   bool roofs = false;
   bool no_roofs = false;
   bool ignore_load = false;
+  bool confirm = false;
   bool dry_run = false;
   bool quiet = false;
 };
@@ -228,6 +236,23 @@ void print_cases(const std::vector<harness::Case>& cases) {
   fmt::print("{} cases\n", cases.size());
 }
 
+// What --confirm is going to judge against, known before anything is measured: a mistyped base costs nothing.
+// Nothing: this machine has no earlier run to compare with, which is no mistake.
+std::optional<results_db::RunRecord> base_of(results_db::Store& store, const RunArguments& given,
+                                             const harness::Suite& suite) {
+  results_db::RunRecord coming;
+  coming.suite = suite.id;
+  coming.machine = harness::capture_machine();
+  coming.started_ns = std::numeric_limits<std::int64_t>::max();
+  try {
+    return harness::find_base(store, given.base.empty() ? "latest~1" : given.base, coming);
+  } catch (const UserError& wrong) {
+    if (wrong.exit_code() != 3) throw;
+    fmt::print(stderr, "note: --confirm: {}\n", wrong.what());
+    return std::nullopt;
+  }
+}
+
 void run(const RunArguments& given, Context& context) {
   harness::refuse_to_be_launched();
   harness::RunOptions options;
@@ -242,6 +267,11 @@ void run(const RunArguments& given, Context& context) {
   options.activity = given.kernels;
   if (given.kernels && given.check_only)
     throw UserError("run: --kernels and --check are two passes: run them one by one");
+  if (given.confirm && (given.check_only || given.kernels))
+    throw UserError(
+        fmt::format("run: --confirm judges times, and {} takes none", given.kernels ? "--kernels" : "--check"));
+  if (!given.confirm && (!given.base.empty() || !given.metric.empty()))
+    throw UserError("run: --base and --metric say what --confirm judges: add it");
   if (given.no_gate && given.check_only) throw UserError("run: --check and --no-gate together leave nothing to do");
   options.ignore_load = given.ignore_load;
   if (given.has_seed) options.seed = given.seed;
@@ -266,6 +296,8 @@ void run(const RunArguments& given, Context& context) {
   const NewDatabase database(context.database);
   auto store = results_db::Store::open(context.database, results_db::Open::create);
   for (const std::string& note : store.notes()) fmt::print(stderr, "assay: {}\n", note);
+  const std::optional<results_db::RunRecord> base =
+      given.confirm ? base_of(store, given, suite) : std::optional<results_db::RunRecord>();
   ProgressPrinter printer(context);
   const auto tell = [&](const Progress& now) { printer(now); };
   const harness::RunSummary summary =
@@ -273,10 +305,21 @@ void run(const RunArguments& given, Context& context) {
   printer.end();
 
   const auto record = store.find_run(summary.run_id);
-  if (context.json)
-    fmt::print("{}\n", run_as_json(store, record, {}));
-  else
+  std::optional<harness::GateReport> report;
+  if (base && !summary.interrupted && summary.ok > 0) {
+    harness::GateOptions judge;
+    judge.base = base->id;
+    judge.head = record.id;
+    judge.metric = given.metric;
+    report = gate_and_confirm(store, judge, {.ignore_load = given.ignore_load}, context);
+  }
+  const int judged = report ? report->exit_code(harness::UnsurePolicy::pass) : 0;
+  if (context.json) {
+    fmt::print("{}\n", run_as_json(store, record, {}, report ? gate_as_json(*report, judged) : ""));
+  } else {
     fmt::print("{}", run_as_text(store, record, context, {}));
+    if (report) fmt::print("\n{}", gate_as_text(*report, context, true, false));
+  }
   std::fflush(stdout);  // the table stands before the notes, also where both streams go to one file
   for (const std::string& warning : summary.warnings) fmt::print(stderr, "note: {}\n", warning);
   if (options.resume && summary.jobs == 0 && !summary.interrupted)
@@ -287,7 +330,7 @@ void run(const RunArguments& given, Context& context) {
     context.exit_code = 130;
     return;
   }
-  context.exit_code = summary.failed > 0 ? 1 : summary.ok == 0 ? 3 : 0;
+  context.exit_code = summary.failed > 0 ? 1 : summary.ok == 0 ? 3 : judged;
 }
 
 }  // namespace
@@ -324,6 +367,11 @@ void add_run(CLI::App& app, Context& context) {
   command->add_flag("--check", given->check_only, "check every case and its mutants against the oracle; time nothing");
   command->add_flag("--kernels", given->kernels,
                     "record the kernels and copies of every cuda case (CUPTI) in a run of its own; time nothing");
+  command->add_flag("--confirm", given->confirm,
+                    "then compare with --base, launch again what looks slower, and say what is confirmed");
+  command->add_option("--base", given->base, "what --confirm judges against (default: latest~1, the run before)")
+      ->type_name("RUN");
+  command->add_option("--metric", given->metric, "what --confirm judges (default: time, else step_time, else any)");
   command->add_flag("--roofs,!--no-roofs", given->roofs, "probe the machine's roofs in the same run")
       ->each([given](const std::string& value) { given->no_roofs = value == "false"; });
   command->add_flag("--ignore-load", given->ignore_load, "run on a busy machine; the run is flagged");
@@ -337,8 +385,10 @@ void add_run(CLI::App& app, Context& context) {
       "  assay run ring-attention --fabric mpi --axis ranks=2,4 --launcher 'mpirun --hostfile hosts'\n"
       "  assay run serving-trace --set trace=requests.csv\n"
       "  assay run attention --only-tag bf16 --set launches=10 --tag before\n"
+      "  assay run quick --confirm --base baseline\n"
       "  assay run --resume 1f2e3d4c\n"
-      "Exit codes: 0 all cases ok, 1 a case failed, 2 bad input, 3 nothing could run, 130 interrupted.");
+      "Exit codes: 0 all cases ok, 1 a case failed or (--confirm) a regression is confirmed, 2 bad input,\n"
+      "3 nothing could run or (--confirm) cases of the base are missing, 130 interrupted.");
   command->callback([given, &context] { run(*given, context); });
 }
 

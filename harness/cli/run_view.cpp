@@ -355,7 +355,8 @@ std::string run_as_text(results_db::Store& store, const results_db::RunRecord& r
   return out;
 }
 
-std::string run_as_json(results_db::Store& store, const results_db::RunRecord& run, const ViewOptions& options) {
+std::string run_as_json(results_db::Store& store, const results_db::RunRecord& run, const ViewOptions& options,
+                        const std::string& against_base) {
   json cases = json::array();
   for (const Row& row : rows_of(store, run.id, options)) {
     json launches = json::array();
@@ -404,7 +405,7 @@ std::string run_as_json(results_db::Store& store, const results_db::RunRecord& r
                         {"mutants_caught", row.gate->mutants_caught}};
     cases.push_back(std::move(object));
   }
-  return json{{"schema_version", 1},
+  json out = {{"schema_version", 1},
               {"run",
                {{"id", run.id},
                 {"suite", run.suite},
@@ -420,8 +421,9 @@ std::string run_as_json(results_db::Store& store, const results_db::RunRecord& r
                 {"dirty", run.build.dirty},
                 {"compiler", run.build.compiler},
                 {"environment", json::parse(run.environment_json.empty() ? "{}" : run.environment_json)}}},
-              {"cases", std::move(cases)}}
-      .dump(2);
+              {"cases", std::move(cases)}};
+  if (!against_base.empty()) out["against_base"] = json::parse(against_base);
+  return out.dump(2);
 }
 
 }  // namespace assay::cli

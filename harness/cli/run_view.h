@@ -15,6 +15,8 @@ struct ViewOptions {
 
 std::string run_as_text(results_db::Store& store, const results_db::RunRecord& run, const Context& context,
                         const ViewOptions& options);
-std::string run_as_json(results_db::Store& store, const results_db::RunRecord& run, const ViewOptions& options);
+// `against_base`: what gate_as_json said of this run; "" when it was not asked.
+std::string run_as_json(results_db::Store& store, const results_db::RunRecord& run, const ViewOptions& options,
+                        const std::string& against_base = "");
 
 }  // namespace assay::cli

@@ -61,6 +61,33 @@ TEST_F(Nightly, AlarmsInTheThirdNightAndNamesTheCaseThatWasSlowedDown) {
   EXPECT_NEAR(*alerts[0].effect, 0.25, 0.02);
 }
 
+TEST_F(Nightly, ARunLaunchesWhatLooksSlowerAgainBeforeItSaysSo) {
+  const std::string few = scratch_.write("few.toml",
+                                         "title = \"few\"\nlaunches = 5\ntime_budget = \"2ms\"\nmax_samples = 20\n"
+                                         "[[case]]\ntechnique = [\"toy/plain\", \"toy/planted\"]\n");
+  const auto run = [&](double milliseconds, const std::string& more) {
+    return scratch_.shell("ASSAY_TOY_MILLISECONDS=" + std::to_string(milliseconds) + " " + ASSAY_TOY_BINARY + " --db " +
+                          database() + " run " + few + " --ignore-load --quiet --confirm --metric latency " + more);
+  };
+  const Outcome first = run(1.0, "");
+  EXPECT_EQ(first.code, 0) << first.out << first.err;
+  EXPECT_TRUE(says(first.err, "has 0 earlier runs of suite few")) << first.err;
+  const Outcome second = run(1.0, "");
+  EXPECT_EQ(second.code, 0) << second.out << second.err;
+  EXPECT_TRUE(says(second.out, "no confirmed regression among 2 compared; 2 could not have shown 10%")) << second.out;
+  const Outcome mistyped = run(1.0, "--base tonight");
+  EXPECT_EQ(mistyped.code, 2);
+  EXPECT_TRUE(says(mistyped.err, "unknown run 'tonight'")) << mistyped.err;
+  const Outcome third = run(1.25, "");
+  EXPECT_EQ(third.code, 1) << third.out << third.err;
+  EXPECT_TRUE(says(third.err, "launching 1 suspect again")) << third.err;
+  EXPECT_TRUE(says(third.out, "1 SLOWER, worst toy/planted cpu +2")) << third.out;
+  EXPECT_TRUE(says(third.out, "(1 confirming run)")) << third.out;
+
+  auto store = results_db::Store::open(database(), results_db::Open::read_only);
+  EXPECT_EQ(store.runs().size(), 4U) << "three runs and one that confirms; a mistyped base measures nothing";
+}
+
 TEST_F(Nightly, KeepsSummariesWhenRawSamplesGo) {
   EXPECT_EQ(night(1.0, "--keep-days 0").code, 0);
   auto store = results_db::Store::open(database(), results_db::Open::read_only);

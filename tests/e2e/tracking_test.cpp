@@ -156,6 +156,43 @@ TEST_F(Tracking, GateRecordsItsAlertsOnce) {
   EXPECT_EQ(assay("gate --base latest~4 --record").err, "");
 }
 
+TEST_F(Tracking, AlertsAreListedSettledAndCounted) {
+  EXPECT_TRUE(says(assay("alerts").out, "no alerts in")) << "before any gate";
+  ASSERT_EQ(assay("gate --base latest~4 --record").code, 0);
+  const Outcome open = assay("alerts");
+  EXPECT_EQ(open.code, 0) << open.err;
+  EXPECT_TRUE(says(open.out, "5a3b1e06  open ")) << open.out;
+  EXPECT_TRUE(says(open.out, "1 of 1 alerts shown\n")) << open.out;
+  EXPECT_TRUE(says(assay("alerts naive").out, "0 of 1 alerts shown")) << "a word of the case selects";
+
+  const json before = json::parse(assay("--json alerts").out);
+  ASSERT_EQ(before.at("alerts").size(), 1U);
+  const std::string id = std::to_string(before.at("alerts")[0].at("id").get<int>());
+  EXPECT_EQ(before.at("alerts")[0].at("case"), "sample/tiled-attention cpu tokens=4096");
+  EXPECT_TRUE(before.at("cases")[0].at("precision").is_null()) << "nobody has decided yet";
+
+  EXPECT_EQ(assay("alerts set 99 --to noise").code, 2);
+  EXPECT_EQ(assay("alerts set " + id + " 99 --to noise").code, 2);
+  EXPECT_EQ(json::parse(assay("--json alerts").out), before) << "one unknown id and nothing is changed";
+  EXPECT_EQ(assay("alerts set " + id + " --to maybe").code, 2);
+
+  const Outcome settled = assay("alerts set " + id + " --to noise --note 'a backup ran'");
+  EXPECT_EQ(settled.code, 0) << settled.err;
+  EXPECT_TRUE(says(settled.out, id + ": open -> noise  sample/tiled-attention cpu tokens=4096")) << settled.out;
+  EXPECT_TRUE(
+      says(assay("alerts").out, "0 of 1 alerts shown (--all: also noise and fixed); of 1 decided, 0 were real"));
+  EXPECT_TRUE(says(assay("alerts --all").out, "a backup ran"));
+  const json after = json::parse(assay("--json alerts --outcome noise").out);
+  EXPECT_EQ(after.at("cases")[0].at("precision"), 0.0);
+  EXPECT_EQ(assay("gate --base latest~4 --record").err, "") << "what was settled does not come back";
+}
+
+TEST_F(Tracking, GateSaysWhatItCouldHaveShown) {
+  const json data = json::parse(assay("--json gate --base latest~4").out);
+  EXPECT_GT(data.at("blind").get<int>(), 0) << "four launches a night show nothing";
+  for (const json& item : data.at("cases")) EXPECT_TRUE(item.at("detectable").is_null() || item.at("detectable") > 0);
+}
+
 TEST_F(Tracking, GateProvesItselfOnPlantedNights) {
   const Outcome outcome = assay("gate --self-test --no-launches");
   EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
