@@ -27,7 +27,6 @@ namespace {
 
 using harness::GateReport;
 using harness::UnsurePolicy;
-using harness::stats::Verdict;
 
 struct GateArguments {
   std::string base = "latest~1";
