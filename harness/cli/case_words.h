@@ -1,5 +1,6 @@
 #pragma once
-// Keys of cases as a table shows them: what all rows share is said once above it, a row has what tells it from the others.
+// Keys of cases as a table shows them: what all rows share is said once above it, a row has what tells it from the
+// others.
 #include <string>
 #include <vector>
 
