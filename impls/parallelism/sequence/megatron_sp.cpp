@@ -21,7 +21,6 @@
 #include <numbers>
 #include <vector>
 
-#include "impls/parallelism/sequence/layer_case.h"
 #include "impls/parallelism/sequence/megatron_sp_case.h"
 #include "impls/parallelism/sequence/megatron_sp_claims.h"
 #include "impls/parallelism/sequence/sequence_case.h"
@@ -526,9 +525,7 @@ const harness::Registration registration({
     .paper = "arXiv 2205.05198",
     .summary = "a transformer layer cut along heads, its token-wise parts along tokens: all-gather before, "
                "reduce-scatter after; forward and backward",
-    .implementations =
-        {{.fabrics = {"threads", "mpi"}, .axes = megatron_axes(), .run = measure_megatron, .source_file = __FILE__},
-         {.fabrics = {"cluster"}, .axes = megatron_cluster_axes(), .run = project_megatron, .source_file = __FILE__}},
+    .implementations = over_ranks<megatron_scheme>(megatron_axes(), __FILE__),
     .project = project_megatron_claim,
 });
 }  // namespace

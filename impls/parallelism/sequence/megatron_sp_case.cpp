@@ -7,7 +7,6 @@
 
 #include "datasets/machine.h"
 #include "datasets/user_error.h"
-#include "impls/parallelism/sequence/layer_case.h"
 #include "impls/parallelism/sequence/megatron_sp.h"
 #include "impls/parallelism/sequence/megatron_sp_data.h"
 #include "impls/parallelism/sequence/sequence_case.h"
@@ -18,15 +17,15 @@ namespace {
 // Every element of a real case is compared with float64, so that a layer must not cost more than this.
 constexpr double kMostFlops = 8e9;
 
-LayerProgram megatron_of(MegatronPlan plan) {
-  return [plan = std::make_shared<const MegatronPlan>(std::move(plan))](substrate::Rank& rank, LayerData* data) {
+RankProgram megatron_of(MegatronPlan plan) {
+  return [plan = std::make_shared<const MegatronPlan>(std::move(plan))](substrate::Rank& rank, ProgramData* data) {
     return megatron_layer(rank, *plan,
                           data == nullptr ? MegatronMemory{} : static_cast<MegatronData*>(data)->memory(rank.id()));
   };
 }
 
 template <class Change>
-LayerMutant changed(const SequenceProblem& problem, const char* name, Change change) {
+ProgramMutant changed(const SequenceProblem& problem, const char* name, Change change) {
   MegatronPlan wrong(problem);
   change(wrong);
   return {name, megatron_of(std::move(wrong))};
@@ -43,19 +42,25 @@ harness::Work megatron_work(const SequenceProblem& problem) {
   return {.flops = plan.flops(), .bytes = bytes, .exps = attention, .working_set = bytes, .roof = "fp32-fma"};
 }
 
-LayerScheme megatron_scheme(SequenceProblem p) {
+}  // namespace
+
+std::vector<harness::Axis> megatron_axes() { return without(sequence_axes(), {"layout"}); }
+
+ProgramScheme megatron_scheme(const harness::State& state) {
+  SequenceProblem p = sequence_problem(state);
+  if (state.fabric() == "cluster") {
+    p.node_ranks = datasets::load_cluster(state.text("cluster"), datasets::data_root()).devices_per_node;
+  } else if (const double flops = MegatronPlan(p).flops(); flops > kMostFlops) {
+    throw UserError(
+        fmt::format("sequence_length: found {}, a layer of {:.1f} GFLOP; expected at most {:.0f} with real "
+                    "data, where every element is compared with float64",
+                    p.length, flops / 1e9, kMostFlops / 1e9));
+  }
   if (p.heads % p.ranks != 0)
     throw UserError(fmt::format("ranks: found {}, expected a divisor of heads ({})", p.ranks, p.heads));
   if (p.kv_heads % p.ranks != 0)
     throw UserError(fmt::format("kv_heads: found {}, expected a multiple of ranks ({})", p.kv_heads, p.ranks));
-  LayerScheme scheme{.problem = p,
-                     .program = [](const SequenceProblem& layer) { return megatron_of(MegatronPlan(layer)); },
-                     .data = [](const SequenceProblem& layer, std::optional<int> only) -> std::unique_ptr<LayerData> {
-                       return std::make_unique<MegatronData>(MegatronPlan(layer), only);
-                     },
-                     .work = megatron_work,
-                     .mutants = {}};
-  auto& mutants = scheme.mutants;
+  std::vector<ProgramMutant> mutants;
   const int last = p.ranks - 1;
   if (p.ranks > 1) {
     mutants.push_back(changed(p, "last-rank-not-gathered", [&](MegatronPlan& wrong) { wrong.deaf_to = last; }));
@@ -69,34 +74,14 @@ LayerScheme megatron_scheme(SequenceProblem p) {
   if (p.dtype == substrate::DType::f32)
     mutants.push_back(changed(p, "lower-precision", [](MegatronPlan& wrong) { wrong.round_output = true; }));
   mutants.push_back(changed(p, "wrong-scale", [](MegatronPlan& wrong) { wrong.local.scale *= 1.25F; }));
-  return scheme;
-}
-
-std::vector<harness::Axis> without_layout(std::vector<harness::Axis> axes) {
-  std::erase_if(axes, [](const harness::Axis& axis) { return axis.name == "layout"; });
-  return axes;
-}
-
-}  // namespace
-
-std::vector<harness::Axis> megatron_axes() { return without_layout(sequence_axes()); }
-std::vector<harness::Axis> megatron_cluster_axes() { return without_layout(sequence_cluster_axes()); }
-
-void measure_megatron(harness::State& state) {
-  const SequenceProblem problem = sequence_problem(state);
-  const double flops = MegatronPlan(problem).flops();
-  if (flops > kMostFlops)
-    throw UserError(
-        fmt::format("sequence_length: found {}, a layer of {:.1f} GFLOP; expected at most {:.0f} with real "
-                    "data, where every element is compared with float64",
-                    problem.length, flops / 1e9, kMostFlops / 1e9));
-  measure_layer(state, megatron_scheme(problem));
-}
-
-void project_megatron(harness::State& state) {
-  SequenceProblem problem = sequence_problem(state);
-  problem.node_ranks = datasets::load_cluster(state.text("cluster"), datasets::data_root()).devices_per_node;
-  project_layer(state, megatron_scheme(problem));
+  return sequence_scheme(
+      p,
+      {.program = [](const SequenceProblem& layer) { return megatron_of(MegatronPlan(layer)); },
+       .data = [](const SequenceProblem& layer, std::optional<int> only) -> std::unique_ptr<ProgramData> {
+         return std::make_unique<MegatronData>(MegatronPlan(layer), only);
+       },
+       .work = megatron_work},
+      std::move(mutants));
 }
 
 }  // namespace assay::parallelism

@@ -5,14 +5,13 @@
 
 #include "harness/registry.h"
 #include "harness/state.h"
+#include "impls/parallelism/program_case.h"
 
 namespace assay::parallelism {
 
 // As of any sharded layer, but tokens lie in the order of the sequence only.
 std::vector<harness::Axis> megatron_axes();
-std::vector<harness::Axis> megatron_cluster_axes();
 
-void measure_megatron(harness::State& state);
-void project_megatron(harness::State& state);
+ProgramScheme megatron_scheme(const harness::State& state);
 
 }  // namespace assay::parallelism

@@ -8,13 +8,13 @@
 #include <optional>
 #include <vector>
 
-#include "impls/parallelism/sequence/layer_case.h"
+#include "impls/parallelism/program_case.h"
 #include "impls/parallelism/sequence/megatron_sp.h"
 #include "impls/parallelism/sequence/transformer_oracle.h"
 
 namespace assay::parallelism {
 
-class MegatronData : public LayerData {
+class MegatronData : public ProgramData {
  public:
   // Of all ranks, or of `only` that one.
   explicit MegatronData(MegatronPlan plan, std::optional<int> only = {});

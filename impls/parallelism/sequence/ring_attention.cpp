@@ -16,7 +16,6 @@
 #include <cstring>
 #include <optional>
 
-#include "impls/parallelism/sequence/layer_case.h"
 #include "impls/parallelism/sequence/ring_attention_case.h"
 #include "impls/parallelism/sequence/ring_attention_claims.h"
 #include "impls/parallelism/sequence/sequence_case.h"
@@ -40,9 +39,11 @@ constexpr Tag kGradients{.value = 2, .name = "dkv"};
 OpWork RingPlan::forward_work(int rank, int key_rank) const {
   const std::int64_t seen = pairs(rank, key_rank);
   const double scores = static_cast<double>(seen) * problem.batch * problem.heads;
-  // Off the diagonal a zigzag block is half masked, in one piece: a full product with fewer keys.
+  // Off the diagonal a zigzag block is half masked, in one piece: a full product with fewer keys. Every striped block
+  // has a diagonal.
   const std::int64_t queries = layout.tokens(rank);
-  const std::int64_t keys = rank == key_rank ? layout.tokens(key_rank) : (seen + queries - 1) / queries;
+  const bool diagonal = rank == key_rank || problem.layout == Layout::striped;
+  const std::int64_t keys = diagonal ? layout.tokens(key_rank) : (seen + queries - 1) / queries;
   // Q, K, V in; the float32 accumulator and lse in and out.
   const double bytes = static_cast<double>(q_bytes(rank) + kv_bytes(key_rank) + 8 * (q_elements(rank) + rows(rank)));
   return {.kind = OpKind::attention,
@@ -56,7 +57,7 @@ OpWork RingPlan::forward_work(int rank, int key_rank) const {
           .heads = problem.heads,
           .kv_heads = problem.kv_heads,
           .head_dim = problem.head_dim,
-          .causal = problem.causal && rank == key_rank};
+          .causal = problem.causal && diagonal};
 }
 
 OpWork RingPlan::backward_work(int rank, int key_rank) const {
@@ -164,7 +165,8 @@ Task<> ring_attention_backward(Rank& rank, const RingPlan& plan, RingShard& shar
   shard.d_kv = arriving ? co_await *arriving : std::move(sum);
 }
 
-Task<> ring_attention_layer(Rank& rank, const RingPlan& plan, SequenceMemory memory) {
+Task<> sharded_layer(Rank& rank, const SequencePlan& plan, SequenceMemory memory, ShardPass forward,
+                     ShardPass backward) {
   const int me = rank.id();
   RingShard shard;
   if (rank.real()) shard.positions = plan.layout.positions(me);
@@ -172,14 +174,20 @@ Task<> ring_attention_layer(Rank& rank, const RingPlan& plan, SequenceMemory mem
   shard.kv = rank.adopt("kv", Memory::input, plan.kv_bytes(me), memory.kv);
   shard.o = rank.adopt("o", Memory::output, plan.q_bytes(me), memory.o);
   shard.lse = rank.adopt("lse", Memory::output, plan.rows(me) * 4, memory.lse);
-  co_await ring_attention_forward(rank, plan, shard);
+  co_await forward(rank, shard);
   if (!plan.problem.backward) co_return;
   shard.d_out = rank.adopt("do", Memory::input, plan.q_bytes(me), memory.d_out);
   shard.dq = rank.adopt("dq", Memory::output, plan.q_elements(me) * 4, memory.dq);
-  co_await ring_attention_backward(rank, plan, shard);
+  co_await backward(rank, shard);
   if (!rank.real()) co_return;
   const auto gradients = shard.d_kv.read<std::byte>();
   std::memcpy(memory.d_kv, gradients.data(), gradients.size());
+}
+
+Task<> ring_attention_layer(Rank& rank, const RingPlan& plan, SequenceMemory memory) {
+  return sharded_layer(
+      rank, plan, memory, [&plan](Rank& each, RingShard& shard) { return ring_attention_forward(each, plan, shard); },
+      [&plan](Rank& each, RingShard& shard) { return ring_attention_backward(each, plan, shard); });
 }
 
 namespace {
@@ -188,9 +196,7 @@ const harness::Registration registration({
     .title = "Ring Attention",
     .paper = "arXiv 2310.01889",
     .summary = "K and V blocks travel a ring of ranks while each is worked on; exact, forward and backward",
-    .implementations =
-        {{.fabrics = {"threads", "mpi"}, .axes = sequence_axes(), .run = measure_ring, .source_file = __FILE__},
-         {.fabrics = {"cluster"}, .axes = sequence_cluster_axes(), .run = project_ring, .source_file = __FILE__}},
+    .implementations = over_ranks<ring_scheme>(sequence_axes(), __FILE__),
     .project = project_ring_attention,
 });
 }  // namespace

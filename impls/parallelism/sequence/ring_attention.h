@@ -1,6 +1,7 @@
 #pragma once
 // The plan and the rank program of ring attention, for the technique itself and for those that build on its loop.
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "impls/parallelism/sequence/attention_bodies.h"
@@ -35,6 +36,12 @@ struct RingShard {
 substrate::Task<> ring_attention_forward(substrate::Rank& rank, const RingPlan& plan, RingShard& shard);
 // dQ, dK, dV of the rank's tokens from dO.
 substrate::Task<> ring_attention_backward(substrate::Rank& rank, const RingPlan& plan, RingShard& shard);
+
+// A layer of any scheme that leaves queries, outputs and gradients where ring attention does: shard in place, forward,
+// backward where the problem asks for it, gradients to `memory`.
+using ShardPass = std::function<substrate::Task<>(substrate::Rank& rank, RingShard& shard)>;
+substrate::Task<> sharded_layer(substrate::Rank& rank, const SequencePlan& plan, SequenceMemory memory,
+                                ShardPass forward, ShardPass backward);
 
 // The layer: shard in place, forward, backward where the problem asks for it, gradients to `memory`.
 substrate::Task<> ring_attention_layer(substrate::Rank& rank, const RingPlan& plan, SequenceMemory memory);

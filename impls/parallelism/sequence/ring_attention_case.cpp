@@ -5,12 +5,13 @@
 #include <memory>
 #include <utility>
 
+#include "impls/parallelism/sequence/ring_attention.h"
 #include "impls/parallelism/sequence/sequence_case.h"
 
 namespace assay::parallelism {
 
-LayerProgram ring_program(RingPlan plan) {
-  return [plan = std::make_shared<const RingPlan>(std::move(plan))](substrate::Rank& rank, LayerData* data) {
+RankProgram ring_program_of(RingPlan plan) {
+  return [plan = std::make_shared<const RingPlan>(std::move(plan))](substrate::Rank& rank, ProgramData* data) {
     return ring_attention_layer(rank, *plan, sequence_memory(data, rank.id()));
   };
 }
@@ -31,23 +32,22 @@ void merge_in_bf16(float* acc, float& acc_lse, const float* o, float lse, int he
 }
 
 template <class Change>
-LayerMutant changed(const SequenceProblem& problem, const char* name, Change change) {
+ProgramMutant changed(const SequenceProblem& problem, const char* name, Change change) {
   RingPlan wrong(problem);
   change(wrong);
-  return {name, ring_program(std::move(wrong))};
+  return {name, ring_program_of(std::move(wrong))};
 }
 
 }  // namespace
 
-LayerScheme ring_scheme(const SequenceProblem& problem) {
-  LayerScheme scheme{.problem = problem,
-                     .program = [](const SequenceProblem& layer) { return ring_program(RingPlan(layer)); },
-                     .data = [](const SequenceProblem& layer, std::optional<int> only) -> std::unique_ptr<LayerData> {
-                       return std::make_unique<SequenceData>(SequencePlan(layer), only);
-                     },
-                     .work = attention_layer_work,
-                     .mutants = {}};
-  auto& mutants = scheme.mutants;
+RankProgram ring_program(const SequenceProblem& layer) { return ring_program_of(RingPlan(layer)); }
+
+std::unique_ptr<ProgramData> ring_data(const SequenceProblem& layer, std::optional<int> only) {
+  return std::make_unique<SequenceData>(SequencePlan(layer), only);
+}
+
+std::vector<ProgramMutant> ring_mutants(const SequenceProblem& problem) {
+  std::vector<ProgramMutant> mutants;
   if (problem.ranks > 1) {
     mutants.push_back(changed(problem, "last-hop-skipped", [](RingPlan& wrong) { --wrong.hops; }));
     mutants.push_back(
@@ -56,10 +56,12 @@ LayerScheme ring_scheme(const SequenceProblem& problem) {
   if (problem.dtype == substrate::DType::f32)
     mutants.push_back(changed(problem, "lower-precision", [](RingPlan& wrong) { wrong.merge = merge_in_bf16; }));
   mutants.push_back(changed(problem, "wrong-scale", [](RingPlan& wrong) { wrong.block.scale *= 1.0625F; }));
-  return scheme;
+  return mutants;
 }
 
-void measure_ring(harness::State& state) { measure_layer(state, ring_scheme(sequence_problem(state))); }
-void project_ring(harness::State& state) { project_layer(state, ring_scheme(sequence_problem(state))); }
+ProgramScheme ring_scheme(const harness::State& state) {
+  const SequenceProblem problem = sequence_problem(state);
+  return sequence_scheme(problem, {.program = ring_program, .data = ring_data}, ring_mutants(problem));
+}
 
 }  // namespace assay::parallelism

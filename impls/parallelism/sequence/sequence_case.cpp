@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -177,7 +178,7 @@ Check SequenceData::compare(std::uint64_t seed) const {
   return reference_->compare(got);
 }
 
-SequenceMemory sequence_memory(LayerData* data, int rank) {
+SequenceMemory sequence_memory(ProgramData* data, int rank) {
   return data == nullptr ? SequenceMemory{} : static_cast<SequenceData*>(data)->memory(rank);
 }
 
@@ -193,6 +194,32 @@ harness::Work attention_layer_work(const SequenceProblem& problem) {
           .exps = problem.flops() / (4.0 * problem.head_dim) * (problem.backward ? 4.0 / 7 : 1),
           .working_set = bytes,
           .roof = "fp32-fma"};
+}
+
+ProgramScheme sequence_scheme(const SequenceProblem& problem, const SequenceScheme& scheme,
+                              std::vector<ProgramMutant> mutants) {
+  const auto small = [problem, scheme] {
+    SequenceProblem whole = problem;
+    whole.batch = 1;
+    while (scheme.work(whole).flops > 1e8 && whole.length > 4 * whole.ranks) whole.length = whole.length / 2 + 1;
+    ProgramScheme same = sequence_scheme(whole, scheme, {});
+    same.whole_name = fmt::format("at {} tokens", whole.length);
+    return same;
+  };
+  return {.ranks = problem.ranks,
+          .dtype = problem.dtype == DType::bf16 ? substrate::OpDtype::bf16 : substrate::OpDtype::fp32,
+          .tokens = problem.length * problem.batch,
+          .work = scheme.work(problem),
+          .program = scheme.program(problem),
+          .data = [problem, make = scheme.data](std::optional<int> only) { return make(problem, only); },
+          .mutants = std::move(mutants),
+          .whole = small,
+          .fabric = scheme.fabric};
+}
+
+std::vector<Axis> without(std::vector<Axis> axes, std::initializer_list<std::string_view> names) {
+  std::erase_if(axes, [&](const Axis& axis) { return std::ranges::find(names, axis.name) != names.end(); });
+  return axes;
 }
 
 namespace {
@@ -227,8 +254,8 @@ std::vector<Axis> sequence_axes() {
        .allowed = {word("fp32"), word("bf16")}},
       {.name = "layout",
        .defaults = {word("contiguous")},
-       .help = "contiguous as in the paper, or zigzag",
-       .allowed = {word("contiguous"), word("zigzag")}},
+       .help = "which tokens a rank holds: a run; chunks r and 2P-1-r of 2P; every P-th",
+       .allowed = {word("contiguous"), word("zigzag"), word("striped")}},
   };
 }
 

@@ -2,14 +2,17 @@
 // The data of one sharded attention layer: inputs drawn and dealt to ranks, outputs collected, and the comparison with
 // the one-rank float64 oracle. Serves every scheme that shards tokens.
 #include <cstdint>
+#include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "harness/registry.h"
 #include "harness/state.h"
-#include "impls/parallelism/sequence/layer_case.h"
+#include "impls/parallelism/program_case.h"
 #include "impls/parallelism/sequence/sequence_check.h"
 #include "impls/parallelism/sequence/sequence_plan.h"
 
@@ -24,7 +27,7 @@ struct ShardedTensor {
   const std::byte* part(int rank) const { return data.data() + offset[static_cast<std::size_t>(rank)]; }
 };
 
-class SequenceData : public LayerData {
+class SequenceData : public ProgramData {
  public:
   // Of all ranks, or of `only` that one: what a process that is one rank of many holds.
   explicit SequenceData(SequencePlan plan, std::optional<int> only = {});
@@ -54,13 +57,24 @@ class SequenceData : public LayerData {
 };
 
 // The memory of a rank in `data`, which must be a SequenceData; all null without.
-SequenceMemory sequence_memory(LayerData* data, int rank);
+SequenceMemory sequence_memory(ProgramData* data, int rank);
 
 // What schemes of attention alone declare.
 harness::Work attention_layer_work(const SequenceProblem& problem);
 
+// What is the same in every scheme of a sharded layer: `make(problem)` gives the parts that depend on its size.
+struct SequenceScheme {
+  std::function<RankProgram(const SequenceProblem&)> program;
+  std::function<std::unique_ptr<ProgramData>(const SequenceProblem&, std::optional<int> only)> data;
+  std::function<harness::Work(const SequenceProblem&)> work = attention_layer_work;
+  std::shared_ptr<substrate::Fabric> fabric = nullptr;  // null: the state's
+};
+ProgramScheme sequence_scheme(const SequenceProblem& problem, const SequenceScheme& scheme,
+                              std::vector<ProgramMutant> mutants);
+
 // The axes of a sharded attention layer, and the problem they describe. UserError for what cannot be.
 std::vector<harness::Axis> sequence_axes();
+std::vector<harness::Axis> without(std::vector<harness::Axis> axes, std::initializer_list<std::string_view> names);
 SequenceProblem sequence_problem(const harness::State& state);
 
 }  // namespace assay::parallelism

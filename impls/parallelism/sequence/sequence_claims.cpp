@@ -1,8 +1,14 @@
 #include "impls/parallelism/sequence/sequence_claims.h"
 
-#include <algorithm>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <vector>
+
+#include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/models/operator_time.h"
+#include "impls/substrate/models/sequence_ledger.h"
+#include "impls/substrate/models/training_step.h"
 
 namespace assay::parallelism {
 
@@ -44,6 +50,36 @@ Projection sent_by_a_rank(const substrate::RunReport& counts) {
   return projection;
 }
 
+bool has_step_model(const Setting& setting) {
+  return model_has(setting, {"layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "parameters"});
+}
+
+double held_states(const Setting& setting) { return substrate::state_bytes(*setting.model, true) / setting.ranks; }
+double held_by_token(const datasets::Model& model) {
+  return substrate::activation_bytes(model, {.layout = substrate::ActivationLayout::mem_efficient, .training = true},
+                                     1);
+}
+
+LayerRun run_layer(const Setting& setting, const RankProgram& program, int ranks) {
+  LayerRun result;
+  substrate::ClusterFabric fabric({.cluster = *setting.cluster,
+                                   .operator_seconds =
+                                       [&](const substrate::OpWork& work) {
+                                         const auto time = substrate::operator_time(*setting.device, work);
+                                         result.inside_domain = result.inside_domain && time.inside_domain;
+                                         return time.seconds;
+                                       },
+                                   .memory_bandwidth = setting.device->at("memory_bandwidth"),
+                                   .ranks = ranks});
+  const substrate::RunReport run = fabric.run([&](substrate::Rank& rank) { return program(rank, nullptr); });
+  const auto& critical = run.ranks[static_cast<std::size_t>(run.critical_rank())];
+  result.seconds = substrate::to_seconds(run.makespan());
+  result.computing = substrate::to_seconds(critical.busy[0]);
+  result.copying = substrate::to_seconds(critical.busy[1]);
+  result.exposed = substrate::to_seconds(critical.exposed);
+  return result;
+}
+
 std::optional<double> step_quantity(const Setting& setting, const std::string& quantity, std::int64_t length,
                                     double rate, double seconds) {
   const datasets::Model& model = *setting.model;
@@ -55,6 +91,99 @@ std::optional<double> step_quantity(const Setting& setting, const std::string& q
   if (quantity == "mfu") return flops_rate / substrate::peak(*setting.device, substrate::OpDtype::bf16);
   if (quantity == "step_time") return seconds;
   return std::nullopt;
+}
+
+namespace {
+
+struct Step {
+  SequenceProblem problem;
+  double tokens = 0;  // of a rank
+  double seconds = 0;
+  std::vector<harness::claims::ProjectionPart> parts;
+  bool inside_domain = true;
+  double rate() const { return tokens / seconds; }
+};
+
+Step step_of(const Setting& setting, const SequenceProblem& problem, ProgramOfLayer program) {
+  const datasets::Model& model = *setting.model;
+  const datasets::Cluster& cluster = *setting.cluster;
+  Step step{.problem = problem, .tokens = static_cast<double>(problem.length) * problem.batch / problem.ranks};
+
+  // Everything but attention sees B L / P tokens of its own.
+  const substrate::StepTime rest = substrate::training_step(model, *setting.device, nullptr,
+                                                            {.sequence = static_cast<std::int64_t>(step.tokens),
+                                                             .tokens_per_step = step.tokens,
+                                                             .tokens_per_micro_batch = step.tokens,
+                                                             .data_parallel = 1,
+                                                             .dtype = substrate::OpDtype::bf16});
+  const LayerRun run = run_layer(setting, program(problem), problem.ranks);
+  step.inside_domain = rest.inside_domain && run.inside_domain;
+  const double layers = model.at("layers");
+  const double layer = layers * run.seconds, exchange = layers * run.exposed, copies = layers * run.copying;
+
+  // ZeRO-3 over all ranks: 16-bit weights gathered for each pass and 16-bit gradients scattered, under way while other
+  // layers compute, on rings through all NICs of a node.
+  const double all = setting.ranks;
+  const bool one_node = setting.ranks <= cluster.devices_per_node;
+  const double bandwidth = one_node
+                               ? cluster.intra.bandwidth
+                               : std::min(cluster.intra.bandwidth, cluster.inter.bandwidth * cluster.nics_per_node);
+  const double states = 3 * 2 * model.at("parameters") * (all - 1) / all / bandwidth;
+  const double exposed_states = std::max(0.0, states - (rest.products + rest.streaming + layer - exchange));
+  const double optimizer = rest.optimizer / all;
+  step.seconds = rest.products + rest.streaming + layer + optimizer + exposed_states;
+  step.parts = {{"matrix products", "gemm", rest.products},
+                {"attention", "attention", layer - exchange - copies},
+                {"exposed exchange", "collective", exchange},
+                {"local transposes", "copy", copies},
+                {"normalisation and loss", "norm", rest.streaming},
+                {"optimizer", "copy", optimizer},
+                {"exposed ZeRO-3 traffic", "collective", exposed_states}};
+  return step;
+}
+
+std::optional<Projection> answer(const Setting& setting, const std::string& quantity, const Step& step) {
+  const auto value = step_quantity(setting, quantity, step.problem.length, step.rate(), step.seconds);
+  if (!value) return std::nullopt;
+  Projection projection;
+  projection.value = *value;
+  projection.inside_domain = step.inside_domain;
+  projection.parts = step.parts;
+  projection.note = fmt::format(
+      "degree {}, {} sequences in a micro-batch, {} replicas; FLOPs count causal attention once (half of L^2) and no "
+      "recomputation; ZeRO-3 traffic is shown only beyond what compute hides; no activation is recomputed",
+      step.problem.ranks, step.problem.batch, setting.ranks / step.problem.ranks);
+  return projection;
+}
+
+}  // namespace
+
+std::optional<Projection> project_layer_step(const Setting& setting, const std::string& quantity,
+                                             const SequenceProblem& layer, ProgramOfLayer program) {
+  if (!has_step_model(setting) || !setting.device || !setting.cluster) return std::nullopt;
+  SequenceProblem training = layer;
+  training.backward = true;
+  return answer(setting, quantity, step_of(setting, training, program));
+}
+
+std::optional<Projection> project_best_layer_step(const Setting& setting, const std::string& quantity,
+                                                  const SequenceProblem& shape, ProgramOfLayer program,
+                                                  const std::function<bool(const SequenceProblem&)>& can_deal) {
+  if (!has_step_model(setting) || !setting.device || !setting.cluster) return std::nullopt;
+  const double room = setting.device->at("memory_bytes") - held_states(setting);
+  std::optional<Step> best;
+  for (int degree = 1; degree <= setting.ranks; degree *= 2) {
+    SequenceProblem problem = shape;
+    problem.ranks = degree;
+    problem.backward = true;
+    if (setting.ranks % degree != 0 || !can_deal(problem)) continue;
+    const double sequences = room * degree / (held_by_token(*setting.model) * static_cast<double>(shape.length));
+    if (sequences < 1) continue;
+    while (2.0 * problem.batch <= sequences) problem.batch *= 2;
+    const Step step = step_of(setting, problem, program);
+    if (!best || step.rate() > best->rate()) best = step;
+  }
+  return best ? answer(setting, quantity, *best) : std::nullopt;
 }
 
 }  // namespace assay::parallelism

@@ -1,12 +1,13 @@
 #pragma once
 // What every scheme along the sequence reads from a claim's setting, and how its layer and its training step answer.
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string>
 
 #include "harness/claims/projection.h"
+#include "impls/parallelism/program_case.h"
 #include "impls/parallelism/sequence/sequence_plan.h"
-#include "impls/substrate/fabric/fabric.h"
 
 namespace assay::parallelism {
 
@@ -18,6 +19,21 @@ std::optional<SequenceProblem> layer_shape(const harness::claims::Setting& setti
 
 bool model_has(const harness::claims::Setting& setting, std::initializer_list<const char*> numbers);
 
+// What a step needs to know of the model, and of the memory of a device with ZeRO-3 over all ranks of the setting.
+bool has_step_model(const harness::claims::Setting& setting);
+double held_states(const harness::claims::Setting& setting);  // 16 bytes a parameter over all ranks
+double held_by_token(const datasets::Model& model);           // activations, no layer recomputed
+
+// One layer of a rank program on the device and the cluster of the setting.
+struct LayerRun {
+  double seconds = 0;
+  double computing = 0, copying = 0, exposed = 0;  // of the rank that finishes last
+  bool inside_domain = true;
+};
+LayerRun run_layer(const harness::claims::Setting& setting, const RankProgram& program, int ranks);
+
+using ProgramOfLayer = RankProgram (*)(const SequenceProblem&);
+
 // comm_bytes: what rank 0 sent.
 harness::claims::Projection sent_by_a_rank(const substrate::RunReport& counts);
 
@@ -25,5 +41,15 @@ harness::claims::Projection sent_by_a_rank(const substrate::RunReport& counts);
 // attention once (half of L^2) and no recomputation. `rate`: tokens a second of one device.
 std::optional<double> step_quantity(const harness::claims::Setting& setting, const std::string& quantity,
                                     std::int64_t length, double rate, double seconds);
+
+// The same of a model whose attention is a program over the ranks of `layer` and whose other operators see a rank's
+// tokens, with ZeRO-3 over all ranks. The shape's degree, with its batch; and the degree with the highest throughput of
+// those that `can_deal` allows, each with the largest micro-batch (a power of two) that fits the memory.
+std::optional<harness::claims::Projection> project_layer_step(const harness::claims::Setting& setting,
+                                                              const std::string& quantity, const SequenceProblem& layer,
+                                                              ProgramOfLayer program);
+std::optional<harness::claims::Projection> project_best_layer_step(
+    const harness::claims::Setting& setting, const std::string& quantity, const SequenceProblem& shape,
+    ProgramOfLayer program, const std::function<bool(const SequenceProblem&)>& can_deal);
 
 }  // namespace assay::parallelism

@@ -16,7 +16,6 @@
 #include <cstring>
 #include <limits>
 
-#include "impls/parallelism/sequence/layer_case.h"
 #include "impls/parallelism/sequence/sequence_case.h"
 #include "impls/parallelism/sequence/ulysses_case.h"
 #include "impls/parallelism/sequence/ulysses_claims.h"
@@ -347,9 +346,7 @@ const harness::Registration registration({
     .title = "DeepSpeed-Ulysses",
     .paper = "arXiv 2309.14509",
     .summary = "all-to-all from tokens to heads and back around unchanged attention; forward and backward",
-    .implementations =
-        {{.fabrics = {"threads", "mpi"}, .axes = sequence_axes(), .run = measure_ulysses, .source_file = __FILE__},
-         {.fabrics = {"cluster"}, .axes = sequence_cluster_axes(), .run = project_ulysses, .source_file = __FILE__}},
+    .implementations = over_ranks<ulysses_scheme>(sequence_axes(), __FILE__),
     .project = project_ulysses_claim,
 });
 }  // namespace

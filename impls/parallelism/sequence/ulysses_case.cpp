@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "datasets/user_error.h"
-#include "impls/parallelism/sequence/layer_case.h"
 #include "impls/parallelism/sequence/sequence_case.h"
 #include "impls/parallelism/sequence/ulysses.h"
 
@@ -14,36 +13,37 @@ namespace assay::parallelism {
 
 namespace {
 
-LayerProgram ulysses_of(UlyssesPlan plan) {
-  return [plan = std::make_shared<const UlyssesPlan>(std::move(plan))](substrate::Rank& rank, LayerData* data) {
+RankProgram ulysses_of(UlyssesPlan plan) {
+  return [plan = std::make_shared<const UlyssesPlan>(std::move(plan))](substrate::Rank& rank, ProgramData* data) {
     return ulysses_layer(rank, *plan, sequence_memory(data, rank.id()));
   };
 }
 
 template <class Change>
-LayerMutant changed(const SequenceProblem& problem, const char* name, Change change) {
+ProgramMutant changed(const SequenceProblem& problem, const char* name, Change change) {
   UlyssesPlan wrong(problem);
   change(wrong);
   return {name, ulysses_of(std::move(wrong))};
 }
 
-LayerScheme ulysses_scheme(const harness::State& state) {
+std::unique_ptr<ProgramData> ulysses_data(const SequenceProblem& layer, std::optional<int> only) {
+  SequencePlan plan(layer);
+  plan.lse_by_heads = plan.gradients_in_dtype = true;
+  return std::make_unique<SequenceData>(plan, only);
+}
+
+}  // namespace
+
+RankProgram ulysses_program(const SequenceProblem& layer) { return ulysses_of(UlyssesPlan(layer)); }
+
+ProgramScheme ulysses_scheme(const harness::State& state) {
   const SequenceProblem p = sequence_problem(state);
   if (p.heads % p.ranks != 0)
     throw UserError(fmt::format("ranks: found {}, expected a divisor of heads ({})", p.ranks, p.heads));
   if (p.kv_heads % p.ranks != 0 && p.ranks % p.kv_heads != 0)
     throw UserError(
         fmt::format("kv_heads: found {}, expected a multiple or a divisor of ranks ({})", p.kv_heads, p.ranks));
-  LayerScheme scheme{.problem = p,
-                     .program = [](const SequenceProblem& layer) { return ulysses_of(UlyssesPlan(layer)); },
-                     .data = [](const SequenceProblem& layer, std::optional<int> only) -> std::unique_ptr<LayerData> {
-                       SequencePlan plan(layer);
-                       plan.lse_by_heads = plan.gradients_in_dtype = true;
-                       return std::make_unique<SequenceData>(plan, only);
-                     },
-                     .work = attention_layer_work,
-                     .mutants = {}};
-  auto& mutants = scheme.mutants;
+  std::vector<ProgramMutant> mutants;
   if (p.ranks > 1)
     mutants.push_back(
         changed(p, "last-rank-not-heard", [](UlyssesPlan& wrong) { wrong.deaf_to = wrong.problem.ranks - 1; }));
@@ -54,12 +54,7 @@ LayerScheme ulysses_scheme(const harness::State& state) {
   if (p.dtype == substrate::DType::f32)
     mutants.push_back(changed(p, "lower-precision", [](UlyssesPlan& wrong) { wrong.round_output = true; }));
   mutants.push_back(changed(p, "wrong-scale", [](UlyssesPlan& wrong) { wrong.local.scale *= 1.0625F; }));
-  return scheme;
+  return sequence_scheme(p, {.program = ulysses_program, .data = ulysses_data}, std::move(mutants));
 }
-
-}  // namespace
-
-void measure_ulysses(harness::State& state) { measure_layer(state, ulysses_scheme(state)); }
-void project_ulysses(harness::State& state) { project_layer(state, ulysses_scheme(state)); }
 
 }  // namespace assay::parallelism

@@ -121,6 +121,17 @@ void Network::resolve(Picoseconds now) {
     if (!link.dirty) continue;  // met in an earlier component
     link.dirty = false;
     if (link.flows.empty()) continue;
+    // Most flows of a regular program have their links to themselves.
+    if (link.flows.size() == 1) {
+      const std::uint32_t id = *link.flows.begin();
+      const Flow& flow = flows_[id];
+      Link& other = links_[flow.links[0] == seed ? flow.links[1] : flow.links[0]];
+      if (other.flows.size() == 1) {
+        other.dirty = false;
+        set_rate(id, std::min(link.capacity, other.capacity), now);
+        continue;
+      }
+    }
     // The component: flows that share a link, directly or through others.
     ++mark_;
     component_links_.assign(1, seed);
@@ -147,11 +158,6 @@ void Network::resolve(Picoseconds now) {
 
 // Progressive filling: the link that leaves its flows least fixes their rate; repeat with what the others have left.
 void Network::share(Picoseconds now) {
-  if (component_flows_.size() == 1) {
-    const Flow& flow = flows_[component_flows_[0]];
-    set_rate(component_flows_[0], std::min(links_[flow.links[0]].capacity, links_[flow.links[1]].capacity), now);
-    return;
-  }
   for (const std::uint32_t id : component_links_) {
     links_[id].left = links_[id].capacity;
     links_[id].open = links_[id].flows.size();

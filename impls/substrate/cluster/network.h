@@ -68,6 +68,10 @@ class Network {
     }
     void remove(std::uint32_t flow) {
       std::uint32_t* first = many_ ? many_->data() : few_;
+      if (count_ == 1 && !many_ && *first == flow) {
+        count_ = 0;
+        return;
+      }
       std::uint32_t* last = first + count_;
       std::uint32_t* found = std::find(first, last, flow);
       if (found == last) return;

@@ -93,6 +93,7 @@ class Buffer {
 
  private:
   friend class Rank;
+  static constexpr std::uint32_t kOfAnother = ~std::uint32_t{0};  // entry of a slice: its memory is charged elsewhere
   Buffer(Rank* rank, std::shared_ptr<Storage> storage, std::int64_t bytes, std::uint32_t entry)
       : rank_(rank), storage_(std::move(storage)), bytes_(bytes), entry_(entry) {}
   void release() noexcept;

@@ -3,21 +3,119 @@
 #include <cstring>
 #include <utility>
 
+#include "impls/substrate/fabric/reduction.h"
+
 namespace assay::substrate {
 
-Task<std::vector<Buffer>> all_to_all(Rank& rank, std::vector<Buffer> parts, std::vector<std::int64_t> expected, Tag tag,
-                                     const char* name) {
-  const int ranks = rank.size();
-  const int me = rank.id();
+Task<std::vector<Buffer>> all_to_all(Group group, std::vector<Buffer> parts, std::vector<std::int64_t> expected,
+                                     Tag tag, const char* name) {
+  const int ranks = group.size();
+  const int me = group.id();
   const auto from = [&](int k) { return static_cast<std::size_t>((me - k + ranks) % ranks); };
   std::vector<Transfer> under_way;
   under_way.reserve(static_cast<std::size_t>(ranks));
   for (int k = 1; k < ranks; ++k)
-    under_way.push_back(rank.shift(parts[static_cast<std::size_t>((me + k) % ranks)], k,
-                                   {.bytes = expected[from(k)], .tag = tag, .name = name}));
+    under_way.push_back(group.shift(parts[static_cast<std::size_t>((me + k) % ranks)], k,
+                                    {.bytes = expected[from(k)], .tag = tag, .name = name}));
   std::vector<Buffer> arrived(static_cast<std::size_t>(ranks));
   arrived[static_cast<std::size_t>(me)] = std::move(parts[static_cast<std::size_t>(me)]);
   for (int k = 1; k < ranks; ++k) arrived[from(k)] = co_await under_way[static_cast<std::size_t>(k - 1)];
+  co_return arrived;
+}
+
+Task<std::vector<Buffer>> all_to_all_pairwise(Group group, std::vector<Buffer> parts,
+                                              std::vector<std::int64_t> expected, Tag tag, const char* name) {
+  const int size = group.size(), me = group.id();
+  std::vector<Buffer> arrived(static_cast<std::size_t>(size));
+  for (int k = 1; k < size; ++k) {
+    const auto to = static_cast<std::size_t>((me + k) % size), from = static_cast<std::size_t>((me - k + size) % size);
+    arrived[from] = co_await group.shift(parts[to], k, {.bytes = expected[from], .tag = tag, .name = name});
+    parts[to] = Buffer();
+  }
+  arrived[static_cast<std::size_t>(me)] = std::move(parts[static_cast<std::size_t>(me)]);
+  co_return arrived;
+}
+
+Task<std::vector<Buffer>> all_to_all_by_nodes(Group group, std::vector<Buffer> parts, int node_ranks,
+                                              std::function<std::int64_t(int from, int to)> bytes, Tag tag,
+                                              const char* name) {
+  Rank& rank = group.rank();
+  const Group node = group.block(node_ranks), same_place = group.across(node_ranks);
+  const int nodes = same_place.size(), place = node.id(), my_node = same_place.id();
+  const auto member = [&](int of_node, int at_place) { return of_node * node_ranks + at_place; };
+  const auto total = [](const std::vector<std::int64_t>& sizes) {
+    std::int64_t sum = 0;
+    for (const std::int64_t each : sizes) sum += each;
+    return sum;
+  };
+  // Several parts as one message, one after the other.
+  const auto join = [&](std::vector<Buffer*> from) {
+    std::int64_t size = 0;
+    for (const Buffer* each : from) size += each->bytes();
+    Buffer joined = rank.allocate("parts of one message", Memory::communication, size);
+    if (rank.real()) {
+      std::byte* to = joined.write<std::byte>().data();
+      for (const Buffer* each : from) {
+        std::memcpy(to, each->read<std::byte>().data(), static_cast<std::size_t>(each->bytes()));
+        to += each->bytes();
+      }
+    }
+    return joined;
+  };
+
+  // Inside the node: to place j everything for place j of any node.
+  std::vector<Buffer> by_place;
+  std::vector<std::int64_t> from_place;
+  std::vector<std::vector<std::int64_t>> part_sizes;  // [from place][node of the receiver]
+  for (int j = 0; j < node_ranks; ++j) {
+    std::vector<Buffer*> mine;
+    std::vector<std::int64_t> theirs;
+    for (int m = 0; m < nodes; ++m) {
+      mine.push_back(&parts[static_cast<std::size_t>(member(m, j))]);
+      theirs.push_back(bytes(member(my_node, j), member(m, place)));
+    }
+    by_place.push_back(join(mine));
+    for (Buffer* each : mine) *each = Buffer();
+    from_place.push_back(total(theirs));
+    part_sizes.push_back(std::move(theirs));
+  }
+  co_await rank.copy(total(from_place), [] {});
+  const std::vector<Buffer> inside = co_await all_to_all(node, std::move(by_place), from_place, tag, name);
+
+  // Between nodes: to node m what all places here have for this place there.
+  std::vector<Buffer> by_node;
+  std::vector<std::int64_t> from_node;
+  std::vector<std::int64_t> offset(static_cast<std::size_t>(node_ranks), 0);
+  std::int64_t moved = 0;
+  for (int m = 0; m < nodes; ++m) {
+    std::vector<Buffer> pieces;
+    std::int64_t theirs = 0;
+    for (int j = 0; j < node_ranks; ++j) {
+      const auto z = static_cast<std::size_t>(j);
+      const std::int64_t size = part_sizes[z][static_cast<std::size_t>(m)];
+      pieces.push_back(rank.slice(inside[z], offset[z], size));
+      offset[z] += size;
+      theirs += bytes(member(m, j), group.id());
+    }
+    std::vector<Buffer*> mine;
+    for (Buffer& each : pieces) mine.push_back(&each);
+    by_node.push_back(join(mine));
+    moved += by_node.back().bytes();
+    from_node.push_back(theirs);
+  }
+  co_await rank.copy(moved, [] {});
+  const std::vector<Buffer> between = co_await all_to_all(same_place, std::move(by_node), from_node, tag, name);
+
+  std::vector<Buffer> arrived;
+  for (int m = 0; m < nodes; ++m) {
+    std::int64_t begin = 0;
+    for (int j = 0; j < node_ranks; ++j) {
+      const std::int64_t size = bytes(member(m, j), group.id());
+      Buffer part = rank.slice(between[static_cast<std::size_t>(m)], begin, size);
+      arrived.push_back(join({&part}));
+      begin += size;
+    }
+  }
   co_return arrived;
 }
 
@@ -32,33 +130,6 @@ std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 std::size_t elements(const Buffer& buffer, DType dtype) {
   return static_cast<std::size_t>(buffer.bytes() / size_of(dtype));
-}
-
-// Elements to and from float32.
-void add_to(std::vector<float>& sum, const Buffer& addend, DType dtype) {
-  if (dtype == DType::f32) {
-    const auto values = addend.read<float>();
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += values[i];
-  } else {
-    const auto values = addend.read<BFloat16>();
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += to_float(values[i]);
-  }
-}
-void store_sum(const std::vector<float>& sum, Buffer& to, DType dtype) {
-  if (dtype == DType::f32) {
-    std::memcpy(to.write<float>().data(), sum.data(), sum.size() * sizeof(float));
-    return;
-  }
-  const auto values = to.write<BFloat16>();
-  for (std::size_t i = 0; i < sum.size(); ++i) values[i] = to_bf16(sum[i]);
-}
-
-OpWork addition(std::int64_t bytes, std::size_t addends, DType dtype) {
-  const auto count = static_cast<double>(addends);
-  return {.kind = OpKind::pointwise,
-          .dtype = OpDtype::fp32,
-          .flops = count * static_cast<double>(bytes) / size_of(dtype),
-          .bytes = (count + 1) * static_cast<double>(bytes)};
 }
 
 }  // namespace
@@ -144,7 +215,7 @@ Task<Buffer> ReduceScatter::sum() {
     of_node.push_back(rank_->allocate(name_, Memory::communication, addends[at(place)][at(node)].bytes()));
     bytes += of_node.back().bytes();
   }
-  co_await rank_->compute(addition(bytes, at(node_ranks_), dtype_), [&] {
+  co_await rank_->compute(addition(bytes, node_ranks_, dtype_), [&] {
     for (int node = 0; node < nodes; ++node) {
       std::vector<float> sum(elements(of_node[at(node)], dtype_));
       for (int each = 0; each < node_ranks_; ++each)
@@ -164,7 +235,7 @@ Task<Buffer> ReduceScatter::sum() {
   for (int k = 1; k < nodes; ++k) sums[at((mine - k + nodes) % nodes)] = co_await between[at(k - 1)];
   sums[at(mine)] = std::move(of_node[at(mine)]);
   Buffer result = rank_->allocate(name_, Memory::communication, sums[at(mine)].bytes());
-  co_await rank_->compute(addition(result.bytes(), at(nodes), dtype_), [&] {
+  co_await rank_->compute(addition(result.bytes(), nodes, dtype_), [&] {
     std::vector<float> sum(elements(result, dtype_));
     for (const Buffer& each : sums) add_to(sum, each, dtype_);
     store_sum(sum, result, dtype_);

@@ -1,10 +1,11 @@
 #pragma once
 // Collectives as programs over sends and receives, the same on every fabric: their messages are counted like any other.
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "impls/substrate/dtype.h"
-#include "impls/substrate/fabric/rank.h"
+#include "impls/substrate/fabric/group.h"
 
 namespace assay::substrate {
 
@@ -12,8 +13,16 @@ namespace assay::substrate {
 // bytes, comes back at [p]. A rank's part for itself stays where it is. P - 1 messages a rank, all under way at once,
 // the k-th to rank id + k, so that no two ranks begin with the same receiver. `name` is that of the landing buffers in
 // the ledger.
-Task<std::vector<Buffer>> all_to_all(Rank& rank, std::vector<Buffer> parts, std::vector<std::int64_t> expected, Tag tag,
-                                     const char* name);
+Task<std::vector<Buffer>> all_to_all(Group group, std::vector<Buffer> parts, std::vector<std::int64_t> expected,
+                                     Tag tag, const char* name);
+// The same, one partner after the other: (P-1) (alpha + n/P beta), one message a rank on the links at any time.
+Task<std::vector<Buffer>> all_to_all_pairwise(Group group, std::vector<Buffer> parts,
+                                              std::vector<std::int64_t> expected, Tag tag, const char* name);
+// In two hops: to the member of the own node that has the receiver's place, then between nodes. G - 1 messages inside
+// and M - 1 between nodes in place of P - 1, for bytes that cross twice. `bytes(from, to)`: of every pair of members.
+Task<std::vector<Buffer>> all_to_all_by_nodes(Group group, std::vector<Buffer> parts, int node_ranks,
+                                              std::function<std::int64_t(int from, int to)> bytes, Tag tag,
+                                              const char* name);
 
 // The two below know nodes of `node_ranks` ranks (0 or a number that does not divide the ranks: one node): between
 // nodes each rank exchanges with those of its own place only, so that all NICs of a node work side by side and no byte

@@ -117,10 +117,13 @@ Buffer& Buffer::operator=(Buffer&& other) {  // NOLINT(performance-noexcept-move
   return *this;
 }
 
-const char* Buffer::name() const { return rank_ == nullptr ? "(empty)" : rank_->report_.memory.entries()[entry_].name; }
+const char* Buffer::name() const {
+  if (rank_ == nullptr) return "(empty)";
+  return entry_ == kOfAnother ? "(a part)" : rank_->report_.memory.entries()[entry_].name;
+}
 
 void Buffer::release() noexcept {
-  rank_->report_.memory.release(entry_, bytes_, rank_->now());
+  if (entry_ != kOfAnother) rank_->report_.memory.release(entry_, bytes_, rank_->now());
   if (storage_ && storage_->owned && storage_.use_count() == 1 && rank_->spare_.size() < kSpareStorages)
     rank_->spare_.push_back(std::move(storage_));
   rank_ = nullptr;
@@ -267,6 +270,19 @@ Buffer Rank::adopt(const char* name, Memory category, std::int64_t bytes, std::b
   return {this, std::make_shared<Storage>(data, bytes, false), bytes, entry};
 }
 
+Buffer Rank::slice(const Buffer& whole, std::int64_t offset, std::int64_t bytes) {
+  if (offset < 0 || bytes < 0 || offset + bytes > whole.bytes())
+    throw ContractViolation(fmt::format("rank {}: bytes {} to {} asked for of buffer '{}', which has {}", id_, offset,
+                                        offset + bytes, whole.name(), whole.bytes()));
+  std::shared_ptr<Storage> storage;
+  if (real()) {
+    storage = std::make_shared<Storage>(whole.storage_->data + offset, bytes, false);
+  } else {
+    storage = make_storage(bytes);
+  }
+  return {this, std::move(storage), bytes, Buffer::kOfAnother};
+}
+
 void Rank::check_peer(int peer, std::source_location where) const {
   if (peer < 0 || peer >= size())
     throw ContractViolation(
@@ -291,18 +307,17 @@ void Rank::post_send(PendingMessage& pending, const Buffer& out, int peer, Tag t
   }
 }
 
-void Rank::post_receive(PendingMessage& pending, int peer, std::int64_t bytes, const Expect& expect,
-                        std::source_location where) {
-  pending.landing_ = allocate(expect.name, expect.category, bytes);
+void Rank::post_receive(PendingMessage& pending, int peer, Tag tag, std::source_location where) {
   const auto& storage = pending.landing_.storage_;
+  const std::int64_t bytes = pending.landing_.bytes();
   const Half half{.peer = peer,
                   .is_send = false,
-                  .tag = expect.tag,
+                  .tag = tag,
                   .bytes = bytes,
                   .data = storage ? storage->data : nullptr,
                   .where = where};
   pending.receive_ = fabric_->post(*this, half);
-  pending.received_entry_ = report_.messages.entry(peer, expect.tag, Direction::received);
+  pending.received_entry_ = report_.messages.entry(peer, tag, Direction::received);
   MessageLogEntry& log = report_.messages[pending.received_entry_];
   ++log.messages;
   log.bytes += bytes;
@@ -313,7 +328,23 @@ Transfer Rank::shift(const Buffer& out, int offset, const Expect& expect, std::s
   const int step = ((offset % ranks) + ranks) % ranks;
   Transfer pending(this);
   post_send(pending, out, (id_ + step) % ranks, expect.tag, where);
-  post_receive(pending, (id_ - step + ranks) % ranks, expect.bytes < 0 ? out.bytes() : expect.bytes, expect, where);
+  pending.landing_ = allocate(expect.name, expect.category, expect.bytes < 0 ? out.bytes() : expect.bytes);
+  post_receive(pending, (id_ - step + ranks) % ranks, expect.tag, where);
+  return pending;
+}
+
+Transfer Rank::exchange(const Buffer& out, int to, int from, const Expect& expect, std::source_location where) {
+  return exchange(out, to, from, allocate(expect.name, expect.category, expect.bytes < 0 ? out.bytes() : expect.bytes),
+                  expect.tag, where);
+}
+
+Transfer Rank::exchange(const Buffer& out, int to, int from, Buffer into, Tag tag, std::source_location where) {
+  check_peer(to, where);
+  check_peer(from, where);
+  Transfer pending(this);
+  post_send(pending, out, to, tag, where);
+  pending.landing_ = std::move(into);
+  post_receive(pending, from, tag, where);
   return pending;
 }
 
@@ -329,8 +360,14 @@ Transfer Rank::receive(int peer, const Expect& expect, std::source_location wher
   if (expect.bytes < 0)
     throw ContractViolation(
         fmt::format("rank {}: the receive at {} states no size; the plan must", id_, to_text(where)));
+  return receive(peer, allocate(expect.name, expect.category, expect.bytes), expect.tag, where);
+}
+
+Transfer Rank::receive(int peer, Buffer into, Tag tag, std::source_location where) {
+  check_peer(peer, where);
   Transfer pending(this);
-  post_receive(pending, peer, expect.bytes, expect, where);
+  pending.landing_ = std::move(into);
+  post_receive(pending, peer, tag, where);
   return pending;
 }
 

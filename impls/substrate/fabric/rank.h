@@ -88,6 +88,9 @@ class Rank {
   Buffer allocate(const char* name, Memory category, std::int64_t bytes);
   // Memory of the caller, charged alike; a virtual fabric ignores `data` and keeps `bytes`.
   Buffer adopt(const char* name, Memory category, std::int64_t bytes, std::byte* data);
+  // A part of `whole`, which must outlive it, as a buffer of its own to send and to write; not charged again. Borrows
+  // of the part are not those of the whole.
+  Buffer slice(const Buffer& whole, std::int64_t offset, std::int64_t bytes);
 
   // Runs `body` on real data; on a virtual fabric the engine is busy for as long as the device model says.
   template <class Body>
@@ -106,6 +109,12 @@ class Rank {
                  std::source_location where = std::source_location::current());
   Send send(const Buffer& out, int peer, Tag tag = {}, std::source_location where = std::source_location::current());
   Transfer receive(int peer, const Expect& expect, std::source_location where = std::source_location::current());
+  // Both at once: one wait for two halves. With `into`, what is received lands in that memory, which comes back.
+  Transfer exchange(const Buffer& out, int to, int from, const Expect& expect,
+                    std::source_location where = std::source_location::current());
+  Transfer exchange(const Buffer& out, int to, int from, Buffer into, Tag tag,
+                    std::source_location where = std::source_location::current());
+  Transfer receive(int peer, Buffer into, Tag tag, std::source_location where = std::source_location::current());
 
   const MemoryLedger& memory() const { return report_.memory; }
   const MessageLog& messages() const { return report_.messages; }
@@ -129,8 +138,8 @@ class Rank {
   friend class Computation;
 
   void post_send(PendingMessage& pending, const Buffer& out, int peer, Tag tag, std::source_location where);
-  void post_receive(PendingMessage& pending, int peer, std::int64_t bytes, const Expect& expect,
-                    std::source_location where);
+  // Into `pending.landing_`.
+  void post_receive(PendingMessage& pending, int peer, Tag tag, std::source_location where);
   std::shared_ptr<Storage> make_storage(std::int64_t bytes);
   void check_peer(int peer, std::source_location where) const;
 

@@ -6,7 +6,7 @@
 
 #include "harness/case_state.h"
 #include "harness/claims/residuals.h"
-#include "impls/parallelism/sequence/layer_case.h"
+#include "impls/parallelism/sequence/sequence_case.h"
 
 namespace assay::parallelism {
 namespace {
@@ -20,7 +20,7 @@ harness::Reply project(const char* dtype, std::int64_t ranks, const char* cluste
                    .technique = "parallelism/sequence/ring-attention",
                    .backend = "cpu",
                    .fabric = "cluster"};
-  for (const harness::Axis& axis : sequence_cluster_axes()) job.params.set(axis.name, axis.defaults.front());
+  for (const harness::Axis& axis : sequence_axes()) job.params.set(axis.name, axis.defaults.front());
   job.params.set("sequence_length", std::int64_t{1} << 18);
   job.params.set("heads", std::int64_t{32});
   job.params.set("head_dim", std::int64_t{128});

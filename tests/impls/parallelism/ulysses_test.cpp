@@ -6,7 +6,7 @@
 
 #include "datasets/user_error.h"
 #include "harness/case_state.h"
-#include "impls/parallelism/sequence/layer_case.h"
+#include "impls/parallelism/program_case.h"
 #include "impls/parallelism/sequence/sequence_case.h"
 #include "impls/parallelism/sequence/ulysses_claims.h"
 #include "impls/substrate/cluster/cluster.h"
@@ -56,28 +56,6 @@ SequenceProblem with(std::int64_t length, int ranks, DType dtype, bool causal, i
 }
 
 class Ulysses : public ::testing::TestWithParam<Shape> {};
-
-TEST_P(Ulysses, EqualsTheOneRankOracleForwardAndInEveryGradient) {
-  const UlyssesPlan plan(GetParam().problem);
-  SequenceData data(plan);
-  data.draw(11);
-  for (harness::Output& output : data.outputs()) std::ranges::fill(output.bytes, std::byte{0xff});
-  run_real(plan, data);
-  const harness::Check check = data.compare(1);
-  EXPECT_LE(check.error, 1) << check.detail;
-  EXPECT_EQ(check.coverage, 1);
-}
-
-TEST_P(Ulysses, CountsAndLedgerPeaksAreEqualOnBothFabrics) {
-  for (const bool backward : {false, true}) {
-    SequenceProblem problem = GetParam().problem;
-    problem.backward = backward;
-    const UlyssesPlan plan(problem);
-    SequenceData data(plan);
-    data.draw(12);
-    EXPECT_EQ(count_difference(run_real(plan, data), run_virtual(plan)), "");
-  }
-}
 
 TEST_P(Ulysses, SendsWhatTheFormulasSay) {
   SequenceProblem p = GetParam().problem;

@@ -14,7 +14,7 @@ void run(harness::State& state) {
   const SequenceProblem problem = sequence_problem(state);
   check_device_problem(problem);
   state.declare(attention_layer_work(problem));
-  measure_layer(state, ring_on_devices(problem, substrate::cuda::open_nccl(state, problem.ranks)));
+  measure_program(state, ring_on_devices(problem, substrate::cuda::open_nccl(state, problem.ranks)));
 }
 
 // One rank is what every machine with a GPU can run.

@@ -79,26 +79,26 @@ void check_device_problem(const SequenceProblem& problem) {
   if (problem.backward) throw UserError("backward: found 1, expected 0 on fabric nccl");
 }
 
-LayerScheme ring_on_devices(const SequenceProblem& problem, const std::shared_ptr<NcclFabric>& fabric) {
-  LayerScheme scheme{.problem = problem,
-                     .program = [](const SequenceProblem& layer) { return ring_program(on_device(RingPlan(layer))); },
-                     .data = [fabric](const SequenceProblem& layer, std::optional<int>) -> std::unique_ptr<LayerData> {
-                       return std::make_unique<DeviceData>(SequencePlan(layer), fabric);
-                     },
-                     .work = attention_layer_work,
-                     .mutants = {},
-                     .fabric = fabric};
+ProgramScheme ring_on_devices(const SequenceProblem& problem, const std::shared_ptr<NcclFabric>& fabric) {
+  std::vector<ProgramMutant> mutants;
   const auto changed = [&](const char* name, bool rescale, auto change) {
     RingPlan wrong = on_device(RingPlan(problem), rescale);
     change(wrong);
-    scheme.mutants.push_back({name, ring_program(std::move(wrong))});
+    mutants.push_back({name, ring_program_of(std::move(wrong))});
   };
   if (problem.ranks > 1) {
     changed("last-hop-skipped", true, [](RingPlan& wrong) { --wrong.hops; });
     changed("merge-without-rescaling", false, [](RingPlan&) {});
   }
   changed("wrong-scale", true, [](RingPlan& wrong) { wrong.block.scale *= 1.0625F; });
-  return scheme;
+  return sequence_scheme(
+      problem,
+      {.program = [](const SequenceProblem& layer) { return ring_program_of(on_device(RingPlan(layer))); },
+       .data = [fabric](const SequenceProblem& layer, std::optional<int>) -> std::unique_ptr<ProgramData> {
+         return std::make_unique<DeviceData>(SequencePlan(layer), fabric);
+       },
+       .fabric = fabric},
+      std::move(mutants));
 }
 
 }  // namespace assay::parallelism::cuda

@@ -3,7 +3,8 @@
 // bodies that are kernels.
 #include <memory>
 
-#include "impls/parallelism/sequence/layer_case.h"
+#include "impls/parallelism/program_case.h"
+#include "impls/parallelism/sequence/sequence_plan.h"
 #include "impls/substrate/fabric/nccl/nccl_fabric.h"
 
 namespace assay::parallelism::cuda {
@@ -11,6 +12,6 @@ namespace assay::parallelism::cuda {
 // UserError for what no kernel is made for.
 void check_device_problem(const SequenceProblem& problem);
 
-LayerScheme ring_on_devices(const SequenceProblem& problem, const std::shared_ptr<substrate::NcclFabric>& fabric);
+ProgramScheme ring_on_devices(const SequenceProblem& problem, const std::shared_ptr<substrate::NcclFabric>& fabric);
 
 }  // namespace assay::parallelism::cuda

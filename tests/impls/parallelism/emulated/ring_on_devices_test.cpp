@@ -49,7 +49,7 @@ class RingOnDevices : public ::testing::TestWithParam<Shape> {
 };
 
 // As the gate does: outputs poisoned, taken to the ranks, the program run, outputs back.
-RunReport run(NcclFabric& fabric, LayerData& data, const LayerProgram& program) {
+RunReport run(NcclFabric& fabric, ProgramData& data, const RankProgram& program) {
   for (harness::Output& output : data.outputs()) std::ranges::fill(output.bytes, std::byte{0xff});
   data.outputs_to_ranks();
   RunReport report = fabric.run([&](Rank& rank) { return program(rank, &data); });
@@ -57,7 +57,7 @@ RunReport run(NcclFabric& fabric, LayerData& data, const LayerProgram& program) 
   return report;
 }
 
-RunReport run_virtual(const LayerProgram& program, int ranks) {
+RunReport run_virtual(const RankProgram& program, int ranks) {
   datasets::Cluster cluster;
   cluster.devices_per_node = ranks;
   cluster.intra = {.bandwidth = 1e11, .latency = 1e-6};
@@ -71,9 +71,9 @@ RunReport run_virtual(const LayerProgram& program, int ranks) {
 TEST_P(RingOnDevices, PassesTheOracleAndItsMutantsDoNot) {
   const SequenceProblem& problem = GetParam().problem;
   const auto fabric = std::make_shared<NcclFabric>(devices_, library_, problem.ranks);
-  const LayerScheme scheme = ring_on_devices(problem, fabric);
-  const auto data = scheme.data(problem, {});
-  const LayerProgram program = scheme.program(problem);
+  const ProgramScheme scheme = ring_on_devices(problem, fabric);
+  const auto data = scheme.data({});
+  const RankProgram program = scheme.program;
   data->draw(3);
   const int before = flash_launches();
   const RunReport real = run(*fabric, *data, program);
@@ -84,7 +84,7 @@ TEST_P(RingOnDevices, PassesTheOracleAndItsMutantsDoNot) {
       << "what the program counts is the same on a modelled cluster";
 
   EXPECT_EQ(scheme.mutants.size(), problem.ranks > 1 ? 3U : 1U);
-  for (const LayerMutant& mutant : scheme.mutants) {
+  for (const ProgramMutant& mutant : scheme.mutants) {
     run(*fabric, *data, mutant.program);
     EXPECT_GT(data->compare(3).error, 1) << mutant.name;
   }
@@ -104,10 +104,10 @@ TEST_F(RingOnDevices, GivesBackWhatItAllocates) {
   {
     const SequenceProblem problem = with(100, 2, true);
     const auto fabric = std::make_shared<NcclFabric>(devices_, library_, problem.ranks);
-    const LayerScheme scheme = ring_on_devices(problem, fabric);
-    const auto data = scheme.data(problem, {});
+    const ProgramScheme scheme = ring_on_devices(problem, fabric);
+    const auto data = scheme.data({});
     data->draw(1);
-    run(*fabric, *data, scheme.program(problem));
+    run(*fabric, *data, scheme.program);
   }
   EXPECT_EQ(devices_->allocations(), 0U);
 }

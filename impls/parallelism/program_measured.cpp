@@ -8,7 +8,7 @@
 
 #include "datasets/user_error.h"
 #include "harness/ensemble.h"
-#include "impls/parallelism/sequence/layer_case.h"
+#include "impls/parallelism/program_case.h"
 #include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/fabric/real_ranks.h"
 
@@ -23,63 +23,62 @@ using substrate::RunReport;
 constexpr int kMostThreads = 64;
 constexpr int kMostProcesses = 1024;
 
-// One problem with the data of the ranks that this process holds.
+// A program with the data of the ranks that this process holds.
 struct Shards {
-  LayerProgram program;
-  std::unique_ptr<LayerData> data;
+  RankProgram program;
+  int ranks;
+  std::unique_ptr<ProgramData> data;
 
-  Shards(const LayerScheme& scheme, const SequenceProblem& problem, const substrate::RealRanks& ranks, int me)
-      : program(scheme.program(problem)),
-        data(scheme.data(problem, ranks.conducts() ? std::nullopt : std::optional(me))) {}
+  Shards(const ProgramScheme& scheme, const substrate::RealRanks& held, int me)
+      : program(scheme.program),
+        ranks(scheme.ranks),
+        data(scheme.data(held.conducts() ? std::nullopt : std::optional(me))) {}
 
-  substrate::Program bound(const LayerProgram& which) {
+  substrate::Program bound(const RankProgram& which) {
     return [&](Rank& rank) { return which(rank, data.get()); };
   }
   // All processes call it; the first compares.
-  harness::Check compare(substrate::RealRanks& ranks, int count, std::uint64_t seed) {
-    for (int r = 0; r < count; ++r)
-      if (ranks.conducts() || ranks.holds(r))
-        for (const std::span<std::byte> part : data->outputs_of(r)) ranks.bring_home(r, part);
-    return ranks.conducts() ? data->compare(seed) : harness::Check{};
+  harness::Check compare(substrate::RealRanks& held, std::uint64_t seed) {
+    for (int r = 0; r < ranks; ++r)
+      if (held.conducts() || held.holds(r))
+        for (const std::span<std::byte> part : data->outputs_of(r)) held.bring_home(r, part);
+    return held.conducts() ? data->compare(seed) : harness::Check{};
   }
 };
 
 struct Case {
-  LayerScheme scheme;
+  ProgramScheme scheme;
   int me;  // rank of this process; 0 where it holds all
   substrate::RealRanks ranks;
   Shards shards;
 
-  Case(const harness::State& state, const LayerScheme& s)
+  Case(const harness::State& state, const ProgramScheme& s)
       : scheme(s),
         me(state.ensemble() == nullptr ? 0 : state.ensemble()->rank()),
-        ranks(s.fabric ? substrate::RealRanks(s.fabric) : substrate::RealRanks(state, s.problem.ranks)),
-        shards(scheme, scheme.problem, ranks, me) {}
-  void run_gated(const LayerProgram& which) {
+        ranks(s.fabric ? substrate::RealRanks(s.fabric) : substrate::RealRanks(state, s.ranks)),
+        shards(scheme, ranks, me) {}
+  void run_gated(const RankProgram& which) {
     shards.data->outputs_to_ranks();
     ranks.run(shards.bound(which));
     shards.data->outputs_from_ranks();
   }
 
-  // The same code path at a shape small enough to compare whole.
   harness::Check check_whole(std::uint64_t seed) {
-    SequenceProblem problem = scheme.problem;
-    problem.batch = 1;
-    while (scheme.work(problem).flops > 1e8 && problem.length > 4 * problem.ranks)
-      problem.length = problem.length / 2 + 1;
-    Shards small(scheme, problem, ranks, me);
+    const ProgramScheme whole = scheme.whole();
+    Shards small(whole, ranks, me);
     small.data->draw(seed);
     small.data->outputs_to_ranks();
     ranks.run(small.bound(small.program));
     small.data->outputs_from_ranks();
-    harness::Check check = small.compare(ranks, problem.ranks, seed);
-    check.detail = fmt::format("at {} tokens: {}", problem.length, check.detail);
+    harness::Check check = small.compare(ranks, seed);
+    check.detail = fmt::format("{}: {}", whole.whole_name, check.detail);
     return check;
   }
 };
 
-// The counts need no data: they are those of the same program in virtual time.
-RunReport run_counting(const LayerProgram& program, int ranks) {
+}  // namespace
+
+RunReport count_program(const RankProgram& program, int ranks) {
   datasets::Cluster any;
   any.devices_per_node = ranks;
   any.intra.bandwidth = 1;
@@ -89,8 +88,6 @@ RunReport run_counting(const LayerProgram& program, int ranks) {
                                      .ranks = ranks});
   return counting.run([&](Rank& rank) { return program(rank, nullptr); });
 }
-
-}  // namespace
 
 void report_counts(harness::State& state, const RunReport& run) {
   std::int64_t bytes = 0, messages = 0;
@@ -103,16 +100,15 @@ void report_counts(harness::State& state, const RunReport& run) {
   state.report({"memory_peak", static_cast<double>(run.memory_peak()), "B", Provenance::derived, {}, {}});
 }
 
-void measure_layer(harness::State& state, const LayerScheme& scheme) {
-  const SequenceProblem& problem = scheme.problem;
+void measure_program(harness::State& state, const ProgramScheme& scheme) {
   const bool threads = state.fabric() == "threads";
   const int most = threads ? kMostThreads : kMostProcesses;
-  if (problem.ranks > most)
+  if (scheme.ranks > most)
     throw UserError(
-        fmt::format("ranks: found {}, expected at most {} on fabric {}", problem.ranks, most, state.fabric()));
+        fmt::format("ranks: found {}, expected at most {} on fabric {}", scheme.ranks, most, state.fabric()));
   const auto live = std::make_shared<Case>(state, scheme);
 
-  state.declare(scheme.work(problem));
+  state.declare(scheme.work);
   const std::uint64_t seed = state.seed();
   // The gate compares many times with the oracle of one draw.
   state.inputs([live, seed, gating = state.gating()](std::uint64_t drawn) {
@@ -122,8 +118,8 @@ void measure_layer(harness::State& state, const LayerScheme& scheme) {
   for (harness::Output& output : live->shards.data->outputs()) state.output(std::move(output));
   const auto whole = std::make_shared<std::optional<harness::Check>>();
   state.oracle([live, seed, whole] {
-    harness::Check check = live->shards.compare(live->ranks, live->scheme.problem.ranks, seed);
-    if (live->shards.data->compares_all()) return check;
+    harness::Check check = live->shards.compare(live->ranks, seed);
+    if (live->shards.data->compares_all() || !live->scheme.whole) return check;
     if (!*whole) *whole = live->check_whole(seed + 1);
     if (!((*whole)->error <= 1)) {
       check.error = (*whole)->error;
@@ -133,7 +129,7 @@ void measure_layer(harness::State& state, const LayerScheme& scheme) {
   });
   for (std::size_t i = 0; i < scheme.mutants.size(); ++i)
     state.mutant(scheme.mutants[i].name, [live, i] { live->run_gated(live->scheme.mutants[i].program); });
-  const auto counted = std::make_shared<const RunReport>(run_counting(live->shards.program, problem.ranks));
+  const auto counted = std::make_shared<const RunReport>(count_program(live->shards.program, scheme.ranks));
   report_counts(state, *counted);
   // Before a time counts the real execution must have counted what the virtual one did.
   state.measure([live, counted, gating = state.gating()] {

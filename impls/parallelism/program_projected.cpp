@@ -7,8 +7,7 @@
 #include <utility>
 
 #include "harness/claims/residuals.h"
-#include "impls/parallelism/sequence/layer_case.h"
-#include "impls/parallelism/sequence/sequence_case.h"
+#include "impls/parallelism/program_case.h"
 #include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/cpu_features.h"
 #include "impls/substrate/fork_join.h"
@@ -45,7 +44,7 @@ std::pair<double, double> operator_interval(const datasets::Device& device, cons
 // One program on one cluster.
 class Projected {
  public:
-  Projected(LayerProgram program, int ranks, datasets::Device device)
+  Projected(RankProgram program, int ranks, datasets::Device device)
       : program_(std::move(program)), ranks_(ranks), device_(std::move(device)) {}
 
   RunReport run(const datasets::Cluster& cluster, const substrate::OperatorModel& model,
@@ -119,15 +118,14 @@ class Projected {
   }
 
  private:
-  LayerProgram program_;
+  RankProgram program_;
   int ranks_;
   datasets::Device device_;
   std::vector<OpWork> used_;
 };
 
-void report_projection(harness::State& state, const LayerScheme& scheme, const datasets::Cluster& cluster,
+void report_projection(harness::State& state, const ProgramScheme& scheme, const datasets::Cluster& cluster,
                        const Projected& projected_run, const RunReport& run) {
-  const SequenceProblem& problem = scheme.problem;
   state.descriptor("domain:calibrated", projected_run.domain());
 
   const auto& critical = run.ranks[static_cast<std::size_t>(run.critical_rank())];
@@ -140,8 +138,8 @@ void report_projection(harness::State& state, const LayerScheme& scheme, const d
   const auto rate = [&](const char* name, double work, const char* unit) {
     state.report({name, work / step, unit, Provenance::projected, work / reach.high(), work / reach.low()});
   };
-  rate("device_flops", scheme.work(problem).flops / problem.ranks, "FLOP/s");
-  rate("throughput", static_cast<double>(problem.length) * problem.batch, "token/s");
+  if (scheme.work.flops > 0) rate("device_flops", scheme.work.flops / scheme.ranks, "FLOP/s");
+  if (scheme.tokens > 0) rate("throughput", static_cast<double>(scheme.tokens), "token/s");
   state.report(
       {"exposed_comm_fraction", substrate::to_seconds(critical.exposed) / step, "1", Provenance::projected, {}, {}});
   report_counts(state, run);
@@ -154,8 +152,7 @@ void report_projection(harness::State& state, const LayerScheme& scheme, const d
 
 }  // namespace
 
-void project_layer(harness::State& state, const LayerScheme& scheme) {
-  const SequenceProblem& problem = scheme.problem;
+void project_program(harness::State& state, const ProgramScheme& scheme) {
   const std::string root = datasets::data_root();
   const datasets::Cluster cluster = datasets::load_cluster(state.text("cluster"), root);
   const datasets::Device device = datasets::load_device(cluster.device, root);
@@ -167,20 +164,16 @@ void project_layer(harness::State& state, const LayerScheme& scheme) {
   const substrate::ClusterFabric holds_them({.cluster = cluster,
                                              .operator_seconds = nullptr,
                                              .memory_bandwidth = device.at("memory_bandwidth"),
-                                             .ranks = problem.ranks});
-  const auto dtype = problem.dtype == substrate::DType::bf16 ? substrate::OpDtype::bf16 : substrate::OpDtype::fp32;
-  static_cast<void>(substrate::peak(device, dtype));
-  Projected projected_run(scheme.program(problem), problem.ranks, device);
+                                             .ranks = scheme.ranks});
+  static_cast<void>(substrate::peak(device, scheme.dtype));
+  Projected projected_run(scheme.program, scheme.ranks, device);
   RunReport run;
   state.project([&] { run = projected_run.run_nominal(cluster, {.ranks = kTimelineRanks, .per_rank = 512}); },
                 [&] { report_projection(state, scheme, cluster, projected_run, run); });
 }
 
-std::vector<harness::Axis> sequence_cluster_axes() {
-  std::vector<harness::Axis> axes = sequence_axes();
-  axes.push_back(
-      {.name = "cluster", .defaults = {harness::Value(std::string("dgx-a100"))}, .help = "cluster descriptor"});
-  return axes;
+harness::Axis cluster_axis() {
+  return {.name = "cluster", .defaults = {harness::Value(std::string("dgx-a100"))}, .help = "cluster descriptor"};
 }
 
 }  // namespace assay::parallelism
