@@ -24,6 +24,7 @@ struct Library {
   decltype(&cublasLtMatmulDescSetAttribute) desc_set = nullptr;
   decltype(&cublasLtMatrixLayoutCreate) layout_create = nullptr;
   decltype(&cublasLtMatrixLayoutDestroy) layout_destroy = nullptr;
+  decltype(&cublasLtMatrixLayoutSetAttribute) layout_set = nullptr;
   decltype(&cublasLtMatmulPreferenceCreate) preference_create = nullptr;
   decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy = nullptr;
   decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set = nullptr;
@@ -48,6 +49,7 @@ Library open() {
   load(opened.handle, library.desc_set, "cublasLtMatmulDescSetAttribute");
   load(opened.handle, library.layout_create, "cublasLtMatrixLayoutCreate");
   load(opened.handle, library.layout_destroy, "cublasLtMatrixLayoutDestroy");
+  load(opened.handle, library.layout_set, "cublasLtMatrixLayoutSetAttribute");
   load(opened.handle, library.preference_create, "cublasLtMatmulPreferenceCreate");
   load(opened.handle, library.preference_destroy, "cublasLtMatmulPreferenceDestroy");
   load(opened.handle, library.preference_set, "cublasLtMatmulPreferenceSetAttribute");
@@ -126,22 +128,44 @@ struct CublasGemm::Plan {
 
 CublasGemm::CublasGemm(Device& device, GemmType type, std::int64_t m, std::int64_t n, std::int64_t k,
                        std::int64_t leading)
-    : plan_(std::make_unique<Plan>(device)) {
+    : CublasGemm(device, {.type = type,
+                          .m = m,
+                          .n = n,
+                          .k = k,
+                          .leading_a = leading == 0 ? k : leading,
+                          .leading_b = leading == 0 ? k : leading,
+                          .leading_c = m}) {}
+
+// cuBLAS has columns where we have rows: what is [rows][columns] here is a matrix of `columns` rows there.
+CublasGemm::CublasGemm(Device& device, const GemmShape& shape) : plan_(std::make_unique<Plan>(device)) {
   Plan& plan = *plan_;
   const Library& library = plan.library;
-  const auto rows = static_cast<std::uint64_t>(m);
-  const auto columns = static_cast<std::uint64_t>(n);
-  const auto depth = static_cast<std::uint64_t>(k);
-  if (leading == 0) leading = k;
+  const auto rows = static_cast<std::uint64_t>(shape.m);
+  const auto columns = static_cast<std::uint64_t>(shape.n);
+  const auto depth = static_cast<std::uint64_t>(shape.k);
   check(library.create(&plan.handle), "opening cuBLASLt");
-  const cublasComputeType_t compute = type == GemmType::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  const cublasComputeType_t compute = shape.type == GemmType::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   check(library.desc_create(&plan.desc, compute, CUDA_R_32F), "describing the product");
-  const cublasOperation_t transposed = CUBLAS_OP_T;
-  check(library.desc_set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed),
-        "describing the product");
-  check(library.layout_create(&plan.layout_a, input_type(type), depth, rows, leading), "describing A");
-  check(library.layout_create(&plan.layout_b, input_type(type), depth, columns, leading), "describing B");
-  check(library.layout_create(&plan.layout_c, output_type(type), rows, columns, m), "describing C");
+  const cublasOperation_t of_a = shape.depth_in_rows ? CUBLAS_OP_N : CUBLAS_OP_T;
+  check(library.desc_set(plan.desc, CUBLASLT_MATMUL_DESC_TRANSA, &of_a, sizeof of_a), "describing the product");
+  const cudaDataType_t in = input_type(shape.type);
+  check(library.layout_create(&plan.layout_a, in, shape.depth_in_rows ? rows : depth,
+                              shape.depth_in_rows ? depth : rows, shape.leading_a),
+        "describing A");
+  check(library.layout_create(&plan.layout_b, in, depth, columns, shape.leading_b), "describing B");
+  check(library.layout_create(&plan.layout_c, shape.wide_result ? CUDA_R_32F : output_type(shape.type), rows, columns,
+                              shape.leading_c),
+        "describing C");
+  const auto batch = static_cast<std::int32_t>(shape.batch);
+  const auto repeat = [&](cublasLtMatrixLayout_t layout, std::int64_t stride) {
+    if (shape.batch == 1) return;
+    check(library.layout_set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch), "describing a batch");
+    check(library.layout_set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride),
+          "describing a batch");
+  };
+  repeat(plan.layout_a, shape.stride_a);
+  repeat(plan.layout_b, shape.stride_b);
+  repeat(plan.layout_c, shape.stride_c);
 
   cublasLtMatmulPreference_t preference = nullptr;
   check(library.preference_create(&preference), "asking for an algorithm");

@@ -18,11 +18,24 @@ class CublasUnavailable : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// C [n][m] = B [n][k] A [m][k]^T, accumulated in fp32: both inputs have k contiguous, the layout that every type takes.
+// C [n][m] = B [n][k] A^T, accumulated in fp32, `batch` times. A is [m][k], or [k][m] where `depth_in_rows` says so;
+// all are stored row by row. `leading` is the distance of rows in elements, `stride` that of the batch's matrices.
+struct GemmShape {
+  GemmType type = GemmType::bf16;
+  bool wide_result = false;  // C in fp32 whatever the type
+  bool depth_in_rows = false;
+  std::int64_t m = 0, n = 0, k = 0;
+  std::int64_t leading_a = 0, leading_b = 0, leading_c = 0;
+  std::int64_t batch = 1;
+  std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;
+};
+
 // Made once: the algorithm is the first that the library's heuristics propose with 32 MiB of workspace.
 class CublasGemm {
  public:
-  // `leading` is the distance of rows of A and B in elements (k where 0).
+  CublasGemm(harness::gpu::Device& device, const GemmShape& shape);
+  // C [n][m] = B [n][k] A [m][k]^T: both inputs have k contiguous, the layout that every type takes. `leading` is the
+  // distance of rows of A and B in elements (k where 0).
   CublasGemm(harness::gpu::Device& device, GemmType type, std::int64_t m, std::int64_t n, std::int64_t k,
              std::int64_t leading = 0);
   ~CublasGemm();
