@@ -153,7 +153,7 @@ struct Run {
     const Buffer tensor = loaded("tensor", p.elements);
     std::vector<Buffer> onward = substrate::cut(rank, tensor, p.algorithm == "serial" ? 1 : kScanBlocks, p.dtype);
     const std::vector<Buffer> before = co_await substrate::exclusive_scan(
-        rank, onward, {.work = [dtype = p.dtype](std::int64_t size) { return substrate::addition(size, 1, dtype); }},
+        rank, onward, false,
         [dtype = p.dtype](int, const Buffer& earlier, Buffer& own) { substrate::add_into(own, earlier, dtype); }, kTag,
         "before");
     if (before.empty() && rank.real()) std::ranges::fill(to.write<std::byte>(), std::byte{0});

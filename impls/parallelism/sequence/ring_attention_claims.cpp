@@ -4,6 +4,8 @@
 #include <limits>
 
 #include "impls/parallelism/sequence/ring_attention.h"
+#include "impls/parallelism/sequence/ring_attention_case.h"
+#include "impls/parallelism/sequence/sequence_claims.h"
 #include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/models/attention_projection.h"
 
@@ -87,6 +89,13 @@ std::optional<Projection> project_ring_attention(const Setting& setting, const s
     return substrate::project_longest_sequence(
         setting, quantity,
         setting.ranks > 1 ? substrate::ActivationLayout::ring : substrate::ActivationLayout::blockwise);
+  // A training step: what balanced layouts and linear attention are compared with.
+  if (setting.model && setting.cluster) {
+    auto layer = layer_shape(setting, true);
+    if (!layer) return std::nullopt;
+    if (setting.axes.has("context_parallel")) layer->ranks = static_cast<int>(setting.axes.integer("context_parallel"));
+    return project_layer_step(setting, quantity, *layer, ring_program);
+  }
   const bool thresholds = setting.axes.has("peak_flops") && setting.axes.has("link_bandwidth");
   if (quantity != "count" || !thresholds) return std::nullopt;
   const bool block = setting.claim.starts_with("min-block");

@@ -104,7 +104,7 @@ struct Step {
   double rate() const { return tokens / seconds; }
 };
 
-Step step_of(const Setting& setting, const SequenceProblem& problem, ProgramOfLayer program) {
+Step step_of(const Setting& setting, const SequenceProblem& problem, const ProgramOfLayer& program) {
   const datasets::Model& model = *setting.model;
   const datasets::Cluster& cluster = *setting.cluster;
   Step step{.problem = problem, .tokens = static_cast<double>(problem.length) * problem.batch / problem.ranks};
@@ -159,7 +159,7 @@ std::optional<Projection> answer(const Setting& setting, const std::string& quan
 }  // namespace
 
 std::optional<Projection> project_layer_step(const Setting& setting, const std::string& quantity,
-                                             const SequenceProblem& layer, ProgramOfLayer program) {
+                                             const SequenceProblem& layer, const ProgramOfLayer& program) {
   if (!has_step_model(setting) || !setting.device || !setting.cluster) return std::nullopt;
   SequenceProblem training = layer;
   training.backward = true;
@@ -167,7 +167,7 @@ std::optional<Projection> project_layer_step(const Setting& setting, const std::
 }
 
 std::optional<Projection> project_best_layer_step(const Setting& setting, const std::string& quantity,
-                                                  const SequenceProblem& shape, ProgramOfLayer program,
+                                                  const SequenceProblem& shape, const ProgramOfLayer& program,
                                                   const std::function<bool(const SequenceProblem&)>& can_deal) {
   if (!has_step_model(setting) || !setting.device || !setting.cluster) return std::nullopt;
   const double room = setting.device->at("memory_bytes") - held_states(setting);

@@ -32,7 +32,7 @@ struct LayerRun {
 };
 LayerRun run_layer(const harness::claims::Setting& setting, const RankProgram& program, int ranks);
 
-using ProgramOfLayer = RankProgram (*)(const SequenceProblem&);
+using ProgramOfLayer = std::function<RankProgram(const SequenceProblem&)>;
 
 // comm_bytes: what rank 0 sent.
 harness::claims::Projection sent_by_a_rank(const substrate::RunReport& counts);
@@ -47,9 +47,9 @@ std::optional<double> step_quantity(const harness::claims::Setting& setting, con
 // those that `can_deal` allows, each with the largest micro-batch (a power of two) that fits the memory.
 std::optional<harness::claims::Projection> project_layer_step(const harness::claims::Setting& setting,
                                                               const std::string& quantity, const SequenceProblem& layer,
-                                                              ProgramOfLayer program);
+                                                              const ProgramOfLayer& program);
 std::optional<harness::claims::Projection> project_best_layer_step(
     const harness::claims::Setting& setting, const std::string& quantity, const SequenceProblem& shape,
-    ProgramOfLayer program, const std::function<bool(const SequenceProblem&)>& can_deal);
+    const ProgramOfLayer& program, const std::function<bool(const SequenceProblem&)>& can_deal);
 
 }  // namespace assay::parallelism

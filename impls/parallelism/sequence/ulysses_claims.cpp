@@ -1,5 +1,7 @@
 #include "impls/parallelism/sequence/ulysses_claims.h"
 
+#include <algorithm>
+
 #include "impls/parallelism/sequence/sequence_claims.h"
 #include "impls/parallelism/sequence/ulysses_case.h"
 
@@ -43,7 +45,9 @@ std::optional<Projection> project_longest(const Setting& setting) {
   const double each = held_by_token(*setting.model);
   if (states >= memory || each <= 0) return std::nullopt;
   Projection projection;
-  projection.value = (memory - states) / each * setting.ranks;
+  // The degree ends at the heads; what is left over is data parallel.
+  const double heads = setting.model->at("heads");
+  projection.value = (memory - states) / each * std::min<double>(setting.ranks, heads);
   projection.parts = {{"state", "none", states}, {"activations a token", "none", each}};
   projection.note =
       "memory ledger: 16 bytes of state a parameter over all ranks (ZeRO-3), activations of every layer kept as memory-"

@@ -4,10 +4,10 @@
 
 namespace assay::substrate {
 
-Task<std::vector<Buffer>> exclusive_scan(Group group, std::vector<Buffer>& onward, ScanPlan plan, Compose compose,
+Task<std::vector<Buffer>> exclusive_scan(Group group, std::vector<Buffer>& onward, bool reverse, Compose compose,
                                          Tag tag, const char* name) {
-  const int place = plan.reverse ? group.size() - 1 - group.id() : group.id();
-  const int step = plan.reverse ? -1 : 1;
+  const int place = reverse ? group.size() - 1 - group.id() : group.id();
+  const int step = reverse ? -1 : 1;
   const bool first = place == 0, last = place == group.size() - 1;
   std::vector<Transfer> arriving;
   if (!first)
@@ -19,8 +19,9 @@ Task<std::vector<Buffer>> exclusive_scan(Group group, std::vector<Buffer>& onwar
     if (!first) {
       before.push_back(co_await arriving[b]);
       if (!last)
-        co_await group.rank().compute(plan.work(onward[b].bytes()),
-                                      [&] { compose(static_cast<int>(b), before[b], onward[b]); });
+        // Both states read, one written: three halves of what a copy moves.
+        co_await group.rank().copy(onward[b].bytes() * 3 / 2,
+                                   [&] { compose(static_cast<int>(b), before[b], onward[b]); });
     }
     if (!last) leaving.push_back(group.send(onward[b], group.id() + step, tag));
   }

@@ -15,14 +15,10 @@ namespace assay::substrate {
 // composed with it. Runs on real data only.
 using Compose = std::function<void(int block, const Buffer& before, Buffer& onward)>;
 
-struct ScanPlan {
-  bool reverse = false;                            // from the last member to the first
-  std::function<OpWork(std::int64_t bytes)> work;  // of composing a block
-};
-
-// `onward`: the member's own state by blocks, composed in place. Returns the blocks of the state before it; nothing for
-// the first member.
-Task<std::vector<Buffer>> exclusive_scan(Group group, std::vector<Buffer>& onward, ScanPlan plan, Compose compose,
+// `onward`: the member's own state by blocks, composed in place, on the engine of copies: beside what is computed. From
+// the last member to the first where `reverse`. Returns the blocks of the state before the member; nothing for the
+// first one.
+Task<std::vector<Buffer>> exclusive_scan(Group group, std::vector<Buffer>& onward, bool reverse, Compose compose,
                                          Tag tag, const char* name);
 
 }  // namespace assay::substrate

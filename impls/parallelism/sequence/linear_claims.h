@@ -1,0 +1,20 @@
+#pragma once
+// What the schedules of linear attention's scan say to the configurations of papers.
+#include <optional>
+#include <string>
+
+#include "harness/claims/projection.h"
+
+namespace assay::parallelism {
+
+// comm_time: of the exchange of states alone, forward. comm_bytes: of rank 0, forward unless the setting says
+// otherwise. operator_time: of one layer, forward and backward. throughput: of a training step. States travel in the
+// dtype of the setting.
+std::optional<harness::claims::Projection> project_lasp_1(const harness::claims::Setting& setting,
+                                                          const std::string& quantity);
+std::optional<harness::claims::Projection> project_lasp_2(const harness::claims::Setting& setting,
+                                                          const std::string& quantity);
+std::optional<harness::claims::Projection> project_zeco(const harness::claims::Setting& setting,
+                                                        const std::string& quantity);
+
+}  // namespace assay::parallelism
