@@ -33,8 +33,8 @@ void flash_attention_2_backward(const BackwardProblem& problem, int head_dim, El
           "clearing dQ");
     launch(row_dots_kernel<Element, kHeadDim>, by_rows, 4 * kWarp, 0, stream, problem);
     launch(flash_attention_2_backward_kernel<Element, kHeadDim>,
-           Grid{parts(problem.mask.keys, Tile::kKeys), problem.kv_heads, problem.batch}, Tile::kThreads,
-           Tile::kSharedBytes, stream, problem);
+           Grid{parts(problem.forward.mask.keys, Tile::kKeys), problem.forward.kv_heads, problem.forward.batch},
+           Tile::kThreads, Tile::kSharedBytes, stream, problem);
     launch(round_d_q_kernel<Element, kHeadDim>, by_rows, 4 * kWarp, 0, stream, problem);
   });
 }

@@ -4,23 +4,19 @@
 
 namespace assay::attention::cuda {
 
-// Q, O, dO, dQ [B, Hq, N, d], K, V, dK, dV [B, Hkv, M, d] of 16-bit elements; LSE f32 [B, Hq, N] as the forward pass
-// left it; workspace: D f32 [B, Hq, N] and the sums of dQ, f32 [B, Hq, N, d], contiguous. Device memory. dQ is summed
-// by atomic additions: its last bits differ from run to run; dK and dV are deterministic.
+// The forward problem with O and LSE as its pass left them; dO and dQ as Q, dK and dV as K; workspace: D f32 [B, Hq, N]
+// and the sums of dQ, f32 [B, Hq, N, d], contiguous. Device memory. dQ is summed by atomic additions: its last bits
+// differ from run to run; dK and dV are deterministic.
 struct BackwardProblem {
-  Matrix q, k, v, o, d_o;
+  ForwardProblem forward;
+  Matrix d_o;
   Matrix d_q, d_k, d_v;
-  const float* lse = nullptr;
   float* row_dots = nullptr;
   float* d_q_sum = nullptr;
-  Ragged ragged;
-  Mask mask;
-  int batch = 1;
-  int heads = 1;
-  int kv_heads = 1;
-  float scale = 1;  // > 0
 
-  ASSAY_HOST_DEVICE std::int64_t rows() const { return static_cast<std::int64_t>(batch) * heads * mask.queries; }
+  ASSAY_HOST_DEVICE std::int64_t rows() const {
+    return static_cast<std::int64_t>(forward.batch) * forward.heads * forward.mask.queries;
+  }
 };
 
 // A block keeps kKeys keys; each warp has 16 of them (at d = 256, 16 of them and half of the columns of dK and dV: both

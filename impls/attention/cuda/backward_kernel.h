@@ -14,19 +14,27 @@
 
 namespace assay::attention::cuda {
 
+// Where row `row` of [B, Hq, N] is in the tensors; not `inside` beyond the end of a shorter sequence.
+struct RowPlace {
+  int b, head, query;
+  bool inside;
+};
+ASSAY_DEVICE RowPlace place_of(const ForwardProblem& problem, std::int64_t row) {
+  const QueryRow at = query_row(row, problem.heads, problem.mask.queries);
+  const Sequence sequence = sequence_of(problem.ragged, problem.mask, at.b);
+  return {at.b, at.head, sequence.first_query + at.query, at.query < sequence.mask.queries};
+}
+
 // D of one row a warp, four warps a block.
 template <class Element, int kHeadDim>
 ASSAY_DEVICE void row_dots_block(const BackwardProblem& problem) {
   const int lane = thread_index() % kWarp;
-  const std::int64_t row = static_cast<std::int64_t>(block_x()) * 4 + thread_index() / kWarp;
+  const std::int64_t row = row_of_warp();
   if (row >= problem.rows()) return;
-  const int query = static_cast<int>(row % problem.mask.queries);
-  const int head = static_cast<int>(row / problem.mask.queries % problem.heads);
-  const int b = static_cast<int>(row / problem.mask.queries / problem.heads);
-  const Sequence sequence = sequence_of(problem.ragged, problem.mask, b);
-  if (query >= sequence.mask.queries) return;
-  const std::uint16_t* const o = problem.o.at(b, head, sequence.first_query + query);
-  const std::uint16_t* const d_o = problem.d_o.at(b, head, sequence.first_query + query);
+  const auto [b, head, query, inside] = place_of(problem.forward, row);
+  if (!inside) return;
+  const std::uint16_t* const o = problem.forward.o.at(b, head, query);
+  const std::uint16_t* const d_o = problem.d_o.at(b, head, query);
   float dot = 0.0F;
 #pragma unroll
   for (int i = 0; i < kHeadDim / kWarp; ++i) {
@@ -42,18 +50,15 @@ ASSAY_DEVICE void row_dots_block(const BackwardProblem& problem) {
 template <class Element, int kHeadDim>
 ASSAY_DEVICE void round_d_q_block(const BackwardProblem& problem) {
   const int lane = thread_index() % kWarp;
-  const std::int64_t row = static_cast<std::int64_t>(block_x()) * 4 + thread_index() / kWarp;
+  const std::int64_t row = row_of_warp();
   if (row >= problem.rows()) return;
-  const int query = static_cast<int>(row % problem.mask.queries);
-  const int head = static_cast<int>(row / problem.mask.queries % problem.heads);
-  const int b = static_cast<int>(row / problem.mask.queries / problem.heads);
-  const Sequence sequence = sequence_of(problem.ragged, problem.mask, b);
-  if (query >= sequence.mask.queries) return;
-  std::uint16_t* const to = problem.d_q.at(b, head, sequence.first_query + query);
+  const auto [b, head, query, inside] = place_of(problem.forward, row);
+  if (!inside) return;
+  std::uint16_t* const to = problem.d_q.at(b, head, query);
 #pragma unroll
   for (int i = 0; i < kHeadDim / kWarp; ++i) {
     const int column = i * kWarp + lane;
-    const float sum = load_global(problem.d_q_sum + row * kHeadDim + column) * problem.scale;
+    const float sum = load_global(problem.d_q_sum + row * kHeadDim + column) * problem.forward.scale;
     store_global(to + column, static_cast<std::uint16_t>(pack<Element>(sum, 0.0F) & 0xffffU));
   }
 }
@@ -94,8 +99,8 @@ ASSAY_DEVICE void backward_block(const BackwardProblem& problem) {
   const int warp = thread / kWarp;
   const int b = block_z();
   const int kv = block_y();
-  const int group = problem.heads / problem.kv_heads;
-  const Sequence sequence = sequence_of(problem.ragged, problem.mask, b);
+  const int group = problem.forward.heads / problem.forward.kv_heads;
+  const Sequence sequence = sequence_of(problem.forward.ragged, problem.forward.mask, b);
   const Mask& mask = sequence.mask;
   const int first_key = block_x() * Tile::kKeys;
   if (first_key >= mask.keys) return;
@@ -117,15 +122,16 @@ ASSAY_DEVICE void backward_block(const BackwardProblem& problem) {
       const int head = kv * group + t / tiles;
       const int row = (first_tile + t % tiles) * Tile::kRows;
       const int valid = mask.queries - row;
-      copy_tile<Tile::kRows, kHeadDim, Tile::kThreads>(stage(t), problem.q.at(b, head, sequence.first_query + row),
-                                                       problem.q.row, valid, thread);
+      copy_tile<Tile::kRows, kHeadDim, Tile::kThreads>(
+          stage(t), problem.forward.q.at(b, head, sequence.first_query + row), problem.forward.q.row, valid, thread);
       copy_tile<Tile::kRows, kHeadDim, Tile::kThreads>(stage(t) + Tile::kQueryBytes,
                                                        problem.d_o.at(b, head, sequence.first_query + row),
                                                        problem.d_o.row, valid, thread);
       if (thread < 2 * Tile::kRows) {
         const int i = thread % Tile::kRows;
-        const float* const from = thread < Tile::kRows ? problem.lse : problem.row_dots;
-        const std::int64_t at = (static_cast<std::int64_t>(b) * problem.heads + head) * problem.mask.queries + row;
+        const float* const from = thread < Tile::kRows ? problem.forward.lse : problem.row_dots;
+        const std::int64_t at =
+            (static_cast<std::int64_t>(b) * problem.forward.heads + head) * problem.forward.mask.queries + row;
         copy_async_word(stage(t) + 2 * Tile::kQueryBytes + static_cast<std::uint32_t>(thread * 4),
                         from + (i < valid ? at + i : at), i < valid);
       }
@@ -133,13 +139,13 @@ ASSAY_DEVICE void backward_block(const BackwardProblem& problem) {
     copy_commit();
   };
 
-  copy_tile<Tile::kKeys, kHeadDim, Tile::kThreads>(k_tile, problem.k.at(b, kv, sequence.first_key + first_key),
-                                                   problem.k.row, mask.keys - first_key, thread);
-  copy_tile<Tile::kKeys, kHeadDim, Tile::kThreads>(v_tile, problem.v.at(b, kv, sequence.first_key + first_key),
-                                                   problem.v.row, mask.keys - first_key, thread);
+  copy_tile<Tile::kKeys, kHeadDim, Tile::kThreads>(k_tile, problem.forward.k.at(b, kv, sequence.first_key + first_key),
+                                                   problem.forward.k.row, mask.keys - first_key, thread);
+  copy_tile<Tile::kKeys, kHeadDim, Tile::kThreads>(v_tile, problem.forward.v.at(b, kv, sequence.first_key + first_key),
+                                                   problem.forward.v.row, mask.keys - first_key, thread);
   fetch(0);
 
-  const float c = problem.scale * 1.4426950408889634F;
+  const float c = problem.forward.scale * 1.4426950408889634F;
   float d_k[1][kOwn / 8][4];
   float d_v[1][kOwn / 8][4];
   clear(d_k);
@@ -226,7 +232,8 @@ ASSAY_DEVICE void backward_block(const BackwardProblem& problem) {
       if (query < mask.queries) {
         float* const to =
             problem.d_q_sum +
-            ((static_cast<std::int64_t>(b) * problem.heads + head) * problem.mask.queries + query) * kHeadDim +
+            ((static_cast<std::int64_t>(b) * problem.forward.heads + head) * problem.forward.mask.queries + query) *
+                kHeadDim +
             query_first;
 #pragma unroll
         for (int j = 0; j < kQueryColumns / 8; ++j) {
@@ -240,7 +247,7 @@ ASSAY_DEVICE void backward_block(const BackwardProblem& problem) {
   }
   copy_wait<0>();
   barrier();  // K and V have been read by all: dK and dV leave through their tiles
-  store_gradient<Element, kHeadDim>(d_k, problem.scale, k_tile, key_row, own_first, problem.d_k, b, kv,
+  store_gradient<Element, kHeadDim>(d_k, problem.forward.scale, k_tile, key_row, own_first, problem.d_k, b, kv,
                                     sequence.first_key + first_key, mask.keys - first_key, lane);
   store_gradient<Element, kHeadDim>(d_v, 1.0F, v_tile, key_row, own_first, problem.d_v, b, kv,
                                     sequence.first_key + first_key, mask.keys - first_key, lane);

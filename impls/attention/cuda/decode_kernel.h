@@ -195,7 +195,7 @@ template <class Element, int kHeadDim>
 ASSAY_DEVICE void merge_block(const DecodeProblem& problem) {
   constexpr int kColumns = kHeadDim / kWarp;
   const int lane = thread_index() % kWarp;
-  const std::int64_t row = static_cast<std::int64_t>(block_x()) * 4 + thread_index() / kWarp;
+  const std::int64_t row = row_of_warp();
   if (row >= problem.rows()) return;
   float m = kMinusInfinity;
   for (int s = 0; s < problem.splits; ++s) m = larger(m, load_global(problem.partial_lse + s * problem.rows() + row));
@@ -213,9 +213,7 @@ ASSAY_DEVICE void merge_block(const DecodeProblem& problem) {
       sum[i] += weight * load_global(problem.partial_o + at * kHeadDim + i * kWarp + lane);
   }
   const float share = l > 0.0F ? 1.0F / l : 0.0F;
-  const int query = static_cast<int>(row % problem.mask.queries);
-  const int head = static_cast<int>(row / problem.mask.queries % problem.heads);
-  const int b = static_cast<int>(row / problem.mask.queries / problem.heads);
+  const auto [b, head, query] = query_row(row, problem.heads, problem.mask.queries);
   if (lane == 0 && problem.lse != nullptr) store_global(problem.lse + row, log_sum_exp(safe, l, 1.0F));
 #pragma unroll
   for (int i = 0; i < kColumns; ++i) {

@@ -150,7 +150,7 @@ void run_other(const MakeDeviceTechnique& make, const Problem& problem, const Te
 }  // namespace
 
 void run_on_device(harness::State& state, const Problem& problem, double issued, std::uint32_t shared_bytes,
-                   const MakeDeviceTechnique& make) {
+                   const MakeDeviceTechnique& make, int only_on) {
   const std::string& law = state.text("inputs");
   const InputLaw input_law = law == "normal" ? InputLaw::normal : InputLaw::outlier;
   harness::Work work;
@@ -163,6 +163,10 @@ void run_on_device(harness::State& state, const Problem& problem, double issued,
   state.declare(work);
 
   Device& device = state.device();
+  const int capability = device.facts().capability;
+  if (only_on != 0 && capability != only_on)
+    state.skip(fmt::format("is made for compute capability {}.{}, the device has {}.{}", only_on / 10, only_on % 10,
+                           capability / 10, capability % 10));
   need_shared_memory(state, shared_bytes);
   const auto held = std::make_shared<Held>(device, problem, make);
   state.inputs([held, input_law](std::uint64_t seed) { held->draw(input_law, seed); });

@@ -51,9 +51,10 @@ struct DeviceTechnique {
 };
 using MakeDeviceTechnique = std::function<DeviceTechnique(const Problem&, Device&)>;
 
-// Everything a forward technique does with its State. `issued`: FLOPs with whole tiles counted.
+// Everything a forward technique does with its State. `issued`: FLOPs with whole tiles counted. The case is skipped on
+// a device of another compute capability than `only_on` (90 is 9.0); 0: any.
 void run_on_device(harness::State& state, const Problem& problem, double issued, std::uint32_t shared_bytes,
-                   const MakeDeviceTechnique& make);
+                   const MakeDeviceTechnique& make, int only_on = 0);
 
 // FLOPs of two products over every tile of `rows` queries and `keys` keys that the mask touches.
 double issued_flops(const Problem& problem, int rows, int keys);

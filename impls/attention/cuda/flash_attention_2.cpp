@@ -70,25 +70,16 @@ struct Backward {
   }
 
   void run(const Problem& as) {
-    BackwardProblem problem;
-    const ForwardProblem forward = tensors.forward(p);
+    BackwardProblem problem{.forward = tensors.forward(p)};
     const ForwardProblem to = gradient.forward(p);
-    problem.q = forward.q;
-    problem.k = forward.k;
-    problem.v = forward.v;
-    problem.o = forward.o;
     problem.d_o = to.o;
     problem.d_q = to.q;
     problem.d_k = to.k;
     problem.d_v = to.v;
-    problem.lse = forward.lse;
     problem.row_dots = dots.data();
     problem.d_q_sum = sum.data();
-    problem.mask = {as.queries, as.keys, as.causal, as.diagonal};
-    problem.batch = p.batch;
-    problem.heads = p.heads;
-    problem.kv_heads = p.kv_heads;
-    problem.scale = as.scale;
+    problem.forward.mask = {as.queries, as.keys, as.causal, as.diagonal};
+    problem.forward.scale = as.scale;
     flash_attention_2_backward(problem, p.head_dim, element_type(p.dtype), device.stream());
   }
 

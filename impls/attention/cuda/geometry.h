@@ -84,6 +84,15 @@ struct Matrix {
   }
 };
 
+// Row `row` of all rows of [B, heads, queries].
+struct QueryRow {
+  int b, head, query;
+};
+ASSAY_HOST_DEVICE QueryRow query_row(std::int64_t row, int heads, int queries) {
+  return {static_cast<int>(row / queries / heads), static_cast<int>(row / queries % heads),
+          static_cast<int>(row % queries)};
+}
+
 // Sequences of different lengths lie one after the other: rows [starts[b], starts[b + 1]) are those of sequence b, and
 // the tensors' batch stride is 0. Null: every sequence has the same length.
 struct Ragged {

@@ -1,10 +1,9 @@
 #pragma once
 // Starting a kernel: shared memory above 48 KiB is asked for, limits are checked, a failed launch throws.
 #include <stdexcept>
-#include <string>
 
 #include "harness/gpu/cuda_check.h"
-#include "impls/attention/cuda/forward.h"
+#include "impls/attention/cuda/dispatch.h"
 
 namespace assay::attention::cuda {
 
@@ -29,28 +28,6 @@ void launch(void (*kernel)(Parameters...), Grid grid, int threads, std::size_t s
   check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), blocks, dim3(static_cast<unsigned>(threads)), values,
                          shared_bytes, stream),
         "launching an attention kernel");
-}
-
-// Calls body<Element, kHeadDim>() for the run-time values.
-template <class Body>
-void for_kernel(int head_dim, ElementType element, const Body& body) {
-  const auto with_element = [&]<int kHeadDim>() {
-    if (element == ElementType::bf16) {
-      body.template operator()<Bf16, kHeadDim>();
-    } else {
-      body.template operator()<Fp16, kHeadDim>();
-    }
-  };
-  switch (head_dim) {
-    case 64:
-      return with_element.template operator()<64>();
-    case 128:
-      return with_element.template operator()<128>();
-    case 256:
-      return with_element.template operator()<256>();
-    default:
-      throw std::invalid_argument("head_dim: found " + std::to_string(head_dim) + ", expected 64, 128 or 256");
-  }
 }
 
 }  // namespace assay::attention::cuda

@@ -7,17 +7,28 @@
 
 namespace assay::attention::cuda {
 
-// 64 queries against 64 keys: block x is the key tile, y the query tile, z batch and head.
+// Where a thread is: of 64 queries from `first` on, those of its warp. Block y is the query tile, z batch and head.
+struct PlainPlace {
+  int thread, lane, warp_row;
+  int b, h, kv, first;
+};
+ASSAY_DEVICE PlainPlace plain_place(const ForwardProblem& p) {
+  const int thread = thread_index();
+  const int h = block_z() % p.heads;
+  return {.thread = thread,
+          .lane = thread % kWarp,
+          .warp_row = thread / kWarp * 16,
+          .b = block_z() / p.heads,
+          .h = h,
+          .kv = h / (p.heads / p.kv_heads),
+          .first = block_y() * kPlainRows};
+}
+
+// 64 queries against 64 keys: block x is the key tile.
 template <class Element, int kHeadDim>
 ASSAY_DEVICE void naive_scores_block(const NaiveProblem& problem) {
   const ForwardProblem& p = problem.forward;
-  const int thread = thread_index();
-  const int lane = thread % kWarp;
-  const int warp_row = thread / kWarp * 16;
-  const int b = block_z() / p.heads;
-  const int h = block_z() % p.heads;
-  const int kv = h / (p.heads / p.kv_heads);
-  const int first = block_y() * kPlainRows;
+  const auto [thread, lane, warp_row, b, h, kv, first] = plain_place(p);
   const int first_key = block_x() * kPlainRows;
   const std::uint32_t q_tile = shared_base();
   const std::uint32_t k_tile = q_tile + PlainTile<kHeadDim>::kTileBytes;
@@ -50,7 +61,7 @@ ASSAY_DEVICE void naive_scores_block(const NaiveProblem& problem) {
 template <class Element>
 ASSAY_DEVICE void naive_softmax_block(const NaiveProblem& problem) {
   const int lane = thread_index() % kWarp;
-  const std::int64_t row = static_cast<std::int64_t>(block_x()) * 4 + thread_index() / kWarp;
+  const std::int64_t row = row_of_warp();
   if (row >= problem.rows()) return;
   const int pitch = problem.pitch();
   const float* const s = problem.scores + row * pitch;
@@ -72,17 +83,11 @@ ASSAY_DEVICE void naive_softmax_block(const NaiveProblem& problem) {
     store_global(problem.forward.lse + row, log_sum_exp(safe, sum, 1.0F));
 }
 
-// 64 queries of O: block y is the query tile, z batch and head.
+// 64 queries of O.
 template <class Element, int kHeadDim>
 ASSAY_DEVICE void naive_output_block(const NaiveProblem& problem) {
   const ForwardProblem& p = problem.forward;
-  const int thread = thread_index();
-  const int lane = thread % kWarp;
-  const int warp_row = thread / kWarp * 16;
-  const int b = block_z() / p.heads;
-  const int h = block_z() % p.heads;
-  const int kv = h / (p.heads / p.kv_heads);
-  const int first = block_y() * kPlainRows;
+  const auto [thread, lane, warp_row, b, h, kv, first] = plain_place(p);
   const std::uint32_t v_tile = shared_base();
   const std::uint32_t p_tile = v_tile + PlainTile<kHeadDim>::kTileBytes;
   float o[1][kHeadDim / 8][4];

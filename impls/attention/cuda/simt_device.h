@@ -16,9 +16,9 @@ ASSAY_DEVICE int fresh(int value) {
   return value;
 }
 
-// The start of the launch's dynamic shared memory, a multiple of 128 bytes.
+// The start of the launch's dynamic shared memory, a multiple of 1024 bytes.
 ASSAY_DEVICE std::uint32_t shared_base() {
-  extern __shared__ __align__(128) unsigned char dynamic_shared[];
+  extern __shared__ __align__(1024) unsigned char dynamic_shared[];
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(dynamic_shared));
 }
 
@@ -129,6 +129,7 @@ ASSAY_DEVICE float load_shared_float(std::uint32_t from) {
   asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(from) : "memory");
   return value;
 }
+ASSAY_DEVICE std::uint32_t load_shared_word(std::uint32_t from) { return __float_as_uint(load_shared_float(from)); }
 ASSAY_DEVICE Words4 load_shared_words(std::uint32_t from) {
   Words4 w;
   asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
@@ -147,5 +148,7 @@ ASSAY_DEVICE void store_global(T* to, T value) {
   *to = value;
 }
 ASSAY_DEVICE void add_global(float* to, float value) { atomicAdd(to, value); }
+// One more; what it was before.
+ASSAY_DEVICE int count_global(int* counter) { return atomicAdd(counter, 1); }
 
 }  // namespace assay::attention::cuda

@@ -135,6 +135,9 @@ ASSAY_DEVICE void multiply_turned(float (&c)[1][kColumnTiles][4], std::uint32_t 
   }
 }
 
+// The row of a warp in kernels that take a row a warp, four a block.
+ASSAY_DEVICE std::int64_t row_of_warp() { return static_cast<std::int64_t>(block_x()) * 4 + thread_index() / kWarp; }
+
 template <int kRowTiles, int kTiles>
 ASSAY_DEVICE void clear(float (&c)[kRowTiles][kTiles][4]) {
 #pragma unroll
@@ -176,6 +179,15 @@ ASSAY_DEVICE void mask_scores(float (&s)[kRowTiles][kTiles][4], const Mask& mask
   }
 }
 
+// Rows of accumulators times a factor each.
+template <int kTiles>
+ASSAY_DEVICE void scale_rows(float (&c)[kTiles][4], const float (&factor)[2]) {
+#pragma unroll
+  for (int j = 0; j < kTiles; ++j)
+#pragma unroll
+    for (int e = 0; e < 4; ++e) c[j][e] *= factor[e / 2];
+}
+
 // The state of a thread's rows: maximum of the raw scores (whole row) and sum of the exponentials (this thread's
 // columns; row_sum() once at the end).
 template <int kRowTiles>
@@ -191,10 +203,10 @@ struct Softmax {
     }
   }
 
-  // S becomes P = 2^(S c - m c), l and O are brought to the new maximum; c = scale log2 e. A row that has seen no key
-  // keeps m = -inf and gets P = 0 rather than the NaN of -inf - -inf.
-  template <int kTiles, int kColumnTiles>
-  ASSAY_DEVICE void step(float (&s)[kRowTiles][kTiles][4], float (&o)[kRowTiles][kColumnTiles][4], float c) {
+  // S becomes P = 2^(S c - m c), l is brought to the new maximum; c = scale log2 e, and O has to be multiplied by
+  // alpha. A row that has seen no key keeps m = -inf and gets P = 0 rather than the NaN of -inf - -inf.
+  template <int kTiles>
+  ASSAY_DEVICE void advance(float (&s)[kRowTiles][kTiles][4], float (&alpha)[kRowTiles][2], float c) {
 #pragma unroll
     for (int i = 0; i < kRowTiles; ++i) {
 #pragma unroll
@@ -204,9 +216,9 @@ struct Softmax {
         for (int j = 0; j < kTiles; ++j) top = larger(top, larger(s[i][j][half * 2], s[i][j][half * 2 + 1]));
         top = row_max(top);
         const float safe = top == kMinusInfinity ? 0.0F : top;
-        const float alpha = power_of_two((m[i][half] - safe) * c);
+        alpha[i][half] = power_of_two((m[i][half] - safe) * c);
         const float shift = -safe * c;
-        float sum = l[i][half] * alpha;
+        float sum = l[i][half] * alpha[i][half];
 #pragma unroll
         for (int j = 0; j < kTiles; ++j) {
 #pragma unroll
@@ -216,15 +228,19 @@ struct Softmax {
             sum += score;
           }
         }
-#pragma unroll
-        for (int j = 0; j < kColumnTiles; ++j) {
-          o[i][j][half * 2] *= alpha;
-          o[i][j][half * 2 + 1] *= alpha;
-        }
         l[i][half] = sum;
         m[i][half] = top;
       }
     }
+  }
+
+  // The same, and O is multiplied at once.
+  template <int kTiles, int kColumnTiles>
+  ASSAY_DEVICE void step(float (&s)[kRowTiles][kTiles][4], float (&o)[kRowTiles][kColumnTiles][4], float c) {
+    float alpha[kRowTiles][2];
+    advance(s, alpha, c);
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) scale_rows(o[i], alpha[i]);
   }
 };
 

@@ -47,23 +47,13 @@ struct Backward {
   BackwardProblem problem() {
     const Tensors& t = storage.tensors();
     const GradientTensors g = tensors();
-    BackwardProblem out;
-    out.q = matrix(t.q);
-    out.k = matrix(t.k);
-    out.v = matrix(t.v);
-    out.o = matrix(t.o);
+    BackwardProblem out{.forward = forward_problem(p, t)};
     out.d_o = matrix(g.d_o);
     out.d_q = matrix(g.d_q);
     out.d_k = matrix(g.d_k);
     out.d_v = matrix(g.d_v);
-    out.lse = t.lse;
     out.row_dots = dots.data();
     out.d_q_sum = sum.data();
-    out.mask = mask_of(p);
-    out.batch = p.batch;
-    out.heads = p.heads;
-    out.kv_heads = p.kv_heads;
-    out.scale = p.scale;
     return out;
   }
 

@@ -1,11 +1,15 @@
 // Masks, tiles, swizzles and budgets of the CUDA kernels, over all their values.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "impls/attention/cuda/backward.h"
 #include "impls/attention/cuda/comparisons.h"
 #include "impls/attention/cuda/decode.h"
+#include "impls/attention/cuda/flash_attention_3.h"
 #include "impls/attention/cuda/forward_kernel.h"
 
 namespace assay::attention::cuda {
@@ -130,6 +134,95 @@ TEST(CudaGeometry, TilesWithinASlotDoNotOverlap) {
   EXPECT_EQ(BackwardTile<128>::kStageBytes % 128, 0U) << "tiles start on whole rows of banks";
   EXPECT_EQ(BackwardTile<64>::kStageBytes % 128, 0U);
   EXPECT_EQ(DecodeTile<64>::kSlotBytes % 128, 0U);
+}
+
+// sm_90a.
+
+template <int kHeadDim>
+void hopper_tiles_fit() {
+  using Tile = HopperTile<kHeadDim>;
+  EXPECT_LE(Tile::kSharedBytes, 227 * kKiB) << kHeadDim;
+  // What the swizzle's pattern starts at, and what starts at it.
+  for (const std::uint32_t at : {Tile::kQueryBytes, Tile::kRingAt, Tile::kSlotBytes, Tile::kOutputAt,
+                                 Tile::kKeyPanelBytes, Tile::kQueryPanelBytes})
+    EXPECT_EQ(at % kPatternBytes, 0U) << kHeadDim;
+  EXPECT_EQ(Tile::kBarriersAt % 8, 0U);
+  EXPECT_LE(Tile::kKeyPanelBytes >> 4, 0x3fffU) << "the leading offset's field";
+  EXPECT_EQ(Tile::kSlots & (Tile::kSlots - 1), 0);
+  // Registers: what the launch gives is what is shared out.
+  EXPECT_EQ(Tile::kLaunchRegisters, 168);
+  EXPECT_LE(128 * Tile::kLoaderRegisters + 256 * Tile::kComputeRegisters, Tile::kThreads * Tile::kLaunchRegisters);
+}
+
+TEST(CudaHopperGeometry, TilesAndRegistersFitAMultiprocessor) {
+  hopper_tiles_fit<64>();
+  hopper_tiles_fit<128>();
+  hopper_tiles_fit<256>();
+}
+
+TEST(CudaHopperGeometry, ATensorIsDescribedByPanelsRowsHeadsAndSequences) {
+  alignas(16) static std::uint16_t data[8];
+  const TiledTensor t = tiled({data, 90000, 3000, 256}, 2, 5, 11, 128, 64);
+  EXPECT_EQ(t.address, data);
+  EXPECT_EQ((std::vector<std::uint64_t>(t.sizes, t.sizes + 5)), (std::vector<std::uint64_t>{64, 11, 2, 5, 2}));
+  EXPECT_EQ((std::vector<std::uint64_t>(t.strides, t.strides + 4)),
+            (std::vector<std::uint64_t>{512, 128, 6000, 180000}));
+  EXPECT_EQ((std::vector<std::uint32_t>(t.box, t.box + 5)), (std::vector<std::uint32_t>{64, 64, 2, 1, 1}));
+  EXPECT_EQ(t.box_bytes(), 64U * 128 * 2);
+}
+
+TEST(CudaHopperGeometry, AnOperandsFieldsAreWhereThePtxManualHasThem) {
+  const std::uint64_t rows = operand_by_rows(0x12340);
+  EXPECT_EQ(rows & 0x3fff, 0x1234U);
+  EXPECT_EQ(rows >> 32 & 0x3fff, 1024U >> 4);
+  EXPECT_EQ(rows >> 49 & 7, 0U);
+  EXPECT_EQ(rows >> 62, 1U);
+  const std::uint64_t columns = operand_by_columns(0x3fff0, 16384);
+  EXPECT_EQ(columns & 0x3fff, 0x3fffU);
+  EXPECT_EQ(columns >> 16 & 0x3fff, 16384U >> 4);
+  EXPECT_EQ(columns >> 32 & 0x3fff, 1024U >> 4);
+  EXPECT_EQ(columns >> 62, 1U);
+}
+
+TEST(CudaHopperGeometry, EveryTileOfEveryHeadComesOnceWhateverTheShape) {
+  for (const int tiles : {1, 2, 7, 128}) {
+    for (const int heads : {1, 3, 16, 40}) {
+      for (const int section : {1, 2, 5, heads}) {
+        if (section > heads) continue;
+        const Schedule schedule{tiles, heads, section, 1};
+        std::set<std::pair<int, int>> seen;
+        int before = tiles;
+        for (int index = 0; index < schedule.items(); ++index) {
+          const Schedule::Item item = schedule.at(index);
+          ASSERT_TRUE(item.tile >= 0 && item.tile < tiles && item.head >= 0 && item.head < heads);
+          ASSERT_TRUE(seen.insert({item.tile, item.head}).second) << "twice";
+          if (index % (section * tiles) != 0) ASSERT_LE(item.tile, before) << "a longer one after a shorter one";
+          ASSERT_EQ(item.head / section, index / (section * tiles)) << "one section after the other";
+          before = item.tile;
+        }
+        ASSERT_EQ(static_cast<int>(seen.size()), tiles * heads);
+      }
+    }
+  }
+}
+
+TEST(CudaHopperGeometry, BlocksAreBusyAboutEquallyLong) {
+  // 16 heads of 16k queries, causal: a tile's keys grow with its number. 132 blocks, each takes the next item when it
+  // has done its own.
+  for (const int section : {1, 2, 3, 16}) {
+    const Schedule schedule{128, 16, section, 132};
+    std::multiset<std::int64_t> done_at;
+    for (int block = 0; block < schedule.blocks; ++block) done_at.insert(0);
+    std::int64_t all = 0;
+    for (int index = 0; index < schedule.items(); ++index) {
+      const std::int64_t keys = schedule.at(index).tile + 1;
+      const std::int64_t start = *done_at.begin();
+      done_at.erase(done_at.begin());
+      done_at.insert(start + keys);
+      all += keys;
+    }
+    EXPECT_LT(static_cast<double>(*done_at.rbegin()) * schedule.blocks, 1.05 * static_cast<double>(all)) << section;
+  }
 }
 
 }  // namespace

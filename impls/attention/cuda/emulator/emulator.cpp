@@ -1,260 +1,32 @@
 #include "impls/attention/cuda/emulator/emulator.h"
 
-#include <ucontext.h>
-
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
-#include <cstring>
-#include <deque>
-#include <memory>
 #include <set>
 #include <stdexcept>
 
+#include "impls/attention/cuda/emulator/block.h"
 #include "impls/substrate/dtype.h"
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#include <sanitizer/tsan_interface.h>
-#define ASSAY_FIBER_TSAN 1
-#endif
-#endif
 
 namespace assay::attention::cuda {
 namespace emulator {
 namespace {
 
 constexpr std::size_t kStackBytes = 128UL << 10;
-constexpr std::uint32_t kSharedBase = 1024;  // not 0, so that an address without its base is a fault
 constexpr std::size_t kFaultsKept = 8;
 
-struct Copy {
-  std::uint32_t to;  // from the base
-  std::uint32_t size;
-  std::array<std::byte, 16> bytes;
-};
-
-struct Fiber {
-  ucontext_t context{};
-  std::unique_ptr<std::byte[]> stack;
-  bool done = false;
-  std::vector<Copy> open;
-  std::deque<std::vector<Copy>> committed;
-  std::vector<std::uint32_t> stores4, stores16, loads16, loads4;  // addresses since the warp last met
-#ifdef ASSAY_FIBER_TSAN
-  void* tsan = nullptr;
-#endif
-};
-
-struct Warp {
-  int arrived = 0;
-  const char* instruction = nullptr;
-  std::array<void*, kWarp> slots{};
-  std::uint32_t epoch = 0;  // barriers passed
-};
-
-// Who touched a word of shared memory last.
-struct Shadow {
-  int writer = -1;
-  std::uint32_t write_epoch = 0, write_warp_epoch = 0;
-  int reader = -1;  // -2: several lanes of one warp
-  std::uint32_t read_epoch = 0, read_warp_epoch = 0, reader_warps = 0;
-  bool in_flight = false;
-};
-
-struct Block {
-  const Launch& launch;
-  std::vector<Region>& memory;
-  const std::function<void()>& kernel;
-  Findings& findings;
-  int x, y, z;
-  std::vector<Fiber>& fibers;
-  std::vector<Warp> warps;
-  std::vector<std::byte> shared;
-  std::vector<Shadow> shadow;
-  std::deque<int> ready;
-  std::uint64_t random;
-  ucontext_t main{};
-#ifdef ASSAY_FIBER_TSAN
-  void* main_tsan = __tsan_get_current_fiber();
-#endif
-  int running = 0;
-  int waiting_at_barrier = 0;
-  int finished = 0;
-  std::uint32_t epoch = 0;
-
-  int lane() const { return running % kWarp; }
-  Warp& warp() { return warps[static_cast<std::size_t>(running / kWarp)]; }
-  Fiber& self() { return fibers[static_cast<std::size_t>(running)]; }
-
-  void fault(const std::string& what) {
-    ++findings.fault_count;
-    if (findings.faults.size() < kFaultsKept) {
-      findings.faults.push_back("block " + std::to_string(x) + "," + std::to_string(y) + "," + std::to_string(z) +
-                                " thread " + std::to_string(running) + ": " + what);
-    }
-  }
-
-  // Leaves the running fiber for another that can go on, or for main when none can.
-  void leave() {
-    Fiber& from = self();
-    if (ready.empty()) {
-      switch_to(from, nullptr);
-      return;
-    }
-    if (launch.order != 0) {
-      random = random * 6364136223846793005ULL + 1442695040888963407ULL;
-      std::swap(ready.front(), ready[(random >> 33) % ready.size()]);
-    }
-    running = ready.front();
-    ready.pop_front();
-    switch_to(from, &self());
-  }
-
-  void switch_to(Fiber& from, Fiber* to) {
-    const int me = static_cast<int>(&from - fibers.data());
-    if (to == &from) return;
-#ifdef ASSAY_FIBER_TSAN
-    __tsan_switch_to_fiber(to != nullptr ? to->tsan : main_tsan, 0);
-#endif
-    swapcontext(&from.context, to != nullptr ? &to->context : &main);
-    running = me;
-  }
-
-  // The last of the warp's lanes to come carries the instruction out for all of them.
-  template <class Arguments, class All>
-  void meet(const char* instruction, Arguments& arguments, const All& all) {
-    Warp& mine = warp();
-    if (mine.arrived == 0) mine.instruction = instruction;
-    if (mine.instruction != instruction)
-      fault(std::string("lanes meet at ") + mine.instruction + " and at " + instruction);
-    mine.slots[static_cast<std::size_t>(lane())] = &arguments;
-    if (++mine.arrived < kWarp) {
-      leave();
-      return;
-    }
-    mine.arrived = 0;
-    flush_addresses(running / kWarp);
-    std::array<Arguments*, kWarp> each{};
-    for (int i = 0; i < kWarp; ++i)
-      each[static_cast<std::size_t>(i)] = static_cast<Arguments*>(mine.slots[static_cast<std::size_t>(i)]);
-    all(each);
-    const int first = running / kWarp * kWarp;
-    for (int i = first; i < first + kWarp; ++i)
-      if (i != running) ready.push_back(i);
-  }
-
-  void barrier() {
-    if (finished > 0) fault("a barrier that some threads never reach");
-    if (++waiting_at_barrier < launch.threads) {
-      leave();
-      return;
-    }
-    waiting_at_barrier = 0;
-    ++epoch;
-    for (std::size_t w = 0; w < warps.size(); ++w) {
-      flush_addresses(static_cast<int>(w));
-      ++warps[w].epoch;
-    }
-    for (int i = 0; i < launch.threads; ++i)
-      if (i != running) ready.push_back(i);
-  }
-
-  bool bad_shared(std::uint32_t address, std::uint32_t bytes) {
-    if (address < kSharedBase || address - kSharedBase + bytes > shared.size() || address % bytes != 0) {
-      fault("shared address " + std::to_string(address) + " of " + std::to_string(bytes) +
-            " bytes is out of bounds or misaligned");
-      return true;
-    }
-    return false;
-  }
-
-  std::uint32_t warp_epoch(int thread) const { return warps[static_cast<std::size_t>(thread / kWarp)].epoch; }
-
-  bool unordered(int other, std::uint32_t at, std::uint32_t at_warp, int thread) const {
-    if (other < 0 || other == thread || at != epoch) return false;
-    return other / kWarp != thread / kWarp || at_warp == warp_epoch(thread);
-  }
-
-  void note_read(std::uint32_t offset, std::uint32_t bytes, int thread) {
-    for (std::uint32_t word = offset / 4; word < (offset + bytes) / 4; ++word) {
-      Shadow& s = shadow[word];
-      if (s.in_flight) fault("reads shared byte " + std::to_string(word * 4) + " which a copy in flight will write");
-      if (unordered(s.writer, s.write_epoch, s.write_warp_epoch, thread))
-        fault("reads shared byte " + std::to_string(word * 4) + " written by thread " + std::to_string(s.writer) +
-              " with no barrier between");
-      if (s.read_epoch != epoch || s.reader == -1) s = {s.writer, s.write_epoch, s.write_warp_epoch};
-      const bool same = s.reader_warps == 0 || (s.reader == thread && s.read_warp_epoch == warp_epoch(thread));
-      s.reader = same || s.read_warp_epoch != warp_epoch(thread) ? thread : -2;
-      s.read_epoch = epoch;
-      s.read_warp_epoch = warp_epoch(thread);
-      s.reader_warps |= 1U << (thread / kWarp);
-    }
-  }
-
-  void note_write(std::uint32_t offset, std::uint32_t bytes, int thread) {
-    for (std::uint32_t word = offset / 4; word < (offset + bytes) / 4; ++word) {
-      Shadow& s = shadow[word];
-      if (s.in_flight) fault("writes shared byte " + std::to_string(word * 4) + " under a copy in flight");
-      if (unordered(s.writer, s.write_epoch, s.write_warp_epoch, thread))
-        fault("writes shared byte " + std::to_string(word * 4) + " after thread " + std::to_string(s.writer) +
-              " with no barrier between");
-      if (s.reader != -1 && s.read_epoch == epoch) {
-        const std::uint32_t others = s.reader_warps & ~(1U << (thread / kWarp));
-        const bool lanes = (s.reader_warps & (1U << (thread / kWarp))) != 0 && s.reader != thread &&
-                           s.read_warp_epoch == warp_epoch(thread);
-        if (others != 0 || lanes)
-          fault("writes shared byte " + std::to_string(word * 4) + " that others read with no barrier between");
-      }
-      s = {thread, epoch, warp_epoch(thread)};
-    }
-  }
-
-  // One pass serves 128 bytes, a bank of four bytes each; 16-byte accesses go by eight lanes.
-  void count_pass(const std::vector<std::uint32_t>& addresses, std::uint32_t bytes) {
-    if (addresses.empty()) return;
-    std::array<std::set<std::uint32_t>, 32> words_of_bank;
-    for (const std::uint32_t address : addresses) {
-      for (std::uint32_t word = address / 4; word < (address + bytes) / 4; ++word)
-        words_of_bank[word % 32].insert(word);
-    }
-    std::size_t passes = 0;
-    for (const auto& words : words_of_bank) passes = std::max(passes, words.size());
-    findings.wavefronts += static_cast<std::int64_t>(passes);
-    findings.bank_conflicts += static_cast<std::int64_t>(passes) - 1;
-  }
-
-  void flush(int warp_index, std::vector<std::uint32_t> Fiber::*list, std::uint32_t bytes) {
-    const int first = warp_index * kWarp;
-    const int lanes_a_pass = bytes == 16 ? 8 : kWarp;
-    std::size_t longest = 0;
-    for (int i = first; i < first + kWarp; ++i)
-      longest = std::max(longest, (fibers[static_cast<std::size_t>(i)].*list).size());
-    for (std::size_t n = 0; n < longest; ++n) {
-      for (int lane = 0; lane < kWarp; lane += lanes_a_pass) {
-        std::vector<std::uint32_t> pass;
-        for (int i = lane; i < lane + lanes_a_pass; ++i) {
-          const auto& addresses = fibers[static_cast<std::size_t>(first + i)].*list;
-          if (n < addresses.size()) pass.push_back(addresses[n]);
-        }
-        count_pass(pass, bytes);
-      }
-    }
-    for (int i = first; i < first + kWarp; ++i) (fibers[static_cast<std::size_t>(i)].*list).clear();
-  }
-
-  void flush_addresses(int warp_index) {
-    flush(warp_index, &Fiber::stores4, 4);
-    flush(warp_index, &Fiber::loads4, 4);
-    flush(warp_index, &Fiber::stores16, 16);
-    flush(warp_index, &Fiber::loads16, 16);
-  }
-
-  void run_block();
-};
-
 Block* block = nullptr;
+
+void switch_to(Block& in, Fiber& from, Fiber* to) {
+  const int me = static_cast<int>(&from - in.fibers.data());
+  if (to == &from) return;
+#ifdef ASSAY_FIBER_TSAN
+  __tsan_switch_to_fiber(to != nullptr ? to->tsan : in.main_tsan, 0);
+#endif
+  swapcontext(&from.context, to != nullptr ? &to->context : &in.main);
+  in.running = me;
+}
 
 void enter() {
   block->kernel();
@@ -267,18 +39,183 @@ void enter() {
   block->leave();
 }
 
-void Block::run_block() {
+}  // namespace
+
+Block& current() { return *block; }
+
+void join(Clock& into, const Clock& from) {
+  if (into.size() < from.size()) into.resize(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) into[i] = std::max(into[i], from[i]);
+}
+
+std::string Block::name_of(int agent) const {
+  const int warps_here = static_cast<int>(warps.size());
+  if (agent < launch.threads) return "thread " + std::to_string(agent);
+  if (agent < store_agent(0)) return "a product of warp " + std::to_string(agent - launch.threads);
+  if (agent < engine_agent(0)) return "a store of warp " + std::to_string(agent - launch.threads - warps_here);
+  return "a copy that phase barrier " + std::to_string(agent - engine_agent(0)) + " counts";
+}
+
+void Block::release(int thread, Clock& into) {
+  Clock& seen = fiber(thread).seen;
+  join(into, seen);
+  ++seen[static_cast<std::size_t>(thread)];
+}
+
+void Block::fault(const std::string& what) {
+  ++findings.fault_count;
+  if (findings.faults.size() < kFaultsKept) {
+    findings.faults.push_back("block " + std::to_string(x) + "," + std::to_string(y) + "," + std::to_string(z) +
+                              " thread " + std::to_string(running) + ": " + what);
+  }
+}
+
+void Block::leave() {
+  Fiber& from = self();
+  land_some();
+  if (ready.empty()) {
+    switch_to(*this, from, nullptr);
+    return;
+  }
+  if (launch.order != 0) {
+    random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+    std::swap(ready.front(), ready[(random >> 33) % ready.size()]);
+  }
+  running = ready.front();
+  ready.pop_front();
+  switch_to(*this, from, &self());
+}
+
+void Block::barrier() {
+  if (finished > 0) fault("a barrier that some threads never reach");
+  if (++waiting_at_barrier < launch.threads) {
+    leave();
+    return;
+  }
+  waiting_at_barrier = 0;
+  Clock all;
+  for (int i = 0; i < launch.threads; ++i) join(all, fiber(i).seen);
   for (int i = 0; i < launch.threads; ++i) {
-    Fiber& fiber = fibers[static_cast<std::size_t>(i)];
-    fiber.done = false;
-    fiber.open.clear();
-    fiber.committed.clear();
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.get();
-    fiber.context.uc_stack.ss_size = kStackBytes;
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, enter, 0);
-    ready.push_back(i);
+    fiber(i).seen = all;
+    ++fiber(i).seen[static_cast<std::size_t>(i)];
+    if (i != running) wake(i);
+  }
+  for (std::size_t w = 0; w < warps.size(); ++w) flush_addresses(static_cast<int>(w));
+}
+
+bool Block::bad_shared(std::uint32_t address, std::uint32_t bytes, std::uint32_t alignment) {
+  if (address < kSharedBase || address - kSharedBase + bytes > shared.size() || address % alignment != 0) {
+    fault("shared address " + std::to_string(address) + " of " + std::to_string(bytes) +
+          " bytes is out of bounds or misaligned");
+    return true;
+  }
+  return false;
+}
+
+void Block::note_read(std::uint32_t offset, std::uint32_t bytes, const Stamp& stamp, const Clock& seen) {
+  for (std::uint32_t word = offset / 4; word < (offset + bytes) / 4; ++word) {
+    Shadow& s = shadow[word];
+    if (s.in_flight) fault("reads shared byte " + std::to_string(word * 4) + " which a copy in flight will write");
+    if (!s.writer.seen_by(seen))
+      fault("reads shared byte " + std::to_string(word * 4) + " written by " + name_of(s.writer.agent) +
+            " with no barrier between");
+    const auto mine = std::ranges::find(s.readers, stamp.agent, &Stamp::agent);
+    if (mine != s.readers.end())
+      mine->count = stamp.count;
+    else
+      s.readers.push_back(stamp);
+  }
+}
+
+void Block::note_write(std::uint32_t offset, std::uint32_t bytes, const Stamp& stamp, const Clock& seen) {
+  for (std::uint32_t word = offset / 4; word < (offset + bytes) / 4; ++word) {
+    Shadow& s = shadow[word];
+    if (s.in_flight) fault("writes shared byte " + std::to_string(word * 4) + " under a copy in flight");
+    if (!s.writer.seen_by(seen))
+      fault("writes shared byte " + std::to_string(word * 4) + " after " + name_of(s.writer.agent) +
+            " with no barrier between");
+    for (const Stamp& reader : s.readers) {
+      if (reader.seen_by(seen)) continue;
+      fault("writes shared byte " + std::to_string(word * 4) +
+            " that others read with no barrier between: " + name_of(reader.agent));
+      break;
+    }
+    s.writer = stamp;
+    s.by_thread = false;
+    s.readers.clear();
+  }
+}
+
+void Block::need_fence(std::uint32_t offset, std::uint32_t bytes) {
+  for (std::uint32_t word = offset / 4; word < (offset + bytes) / 4; ++word) {
+    const Shadow& s = shadow[word];
+    if (!s.by_thread || s.writer.count <= fiber(s.writer.agent).fenced_for_copies) continue;
+    fault("shared byte " + std::to_string(word * 4) + " reaches the copy engine or a matrix unit, but " +
+          name_of(s.writer.agent) + " wrote it without a fence");
+    return;
+  }
+}
+
+// One pass serves 128 bytes, a bank of four bytes each; 16-byte accesses go by eight lanes.
+void Block::count_pass(const std::vector<std::uint32_t>& addresses, std::uint32_t bytes) {
+  if (addresses.empty()) return;
+  std::array<std::set<std::uint32_t>, 32> words_of_bank;
+  for (const std::uint32_t address : addresses) {
+    for (std::uint32_t word = address / 4; word < (address + bytes) / 4; ++word) words_of_bank[word % 32].insert(word);
+  }
+  std::size_t passes = 0;
+  for (const auto& words : words_of_bank) passes = std::max(passes, words.size());
+  findings.wavefronts += static_cast<std::int64_t>(passes);
+  findings.bank_conflicts += static_cast<std::int64_t>(passes) - 1;
+}
+
+void Block::flush(int warp_index, std::vector<std::uint32_t> Fiber::*list, std::uint32_t bytes) {
+  const int first = warp_index * kWarp;
+  const int lanes_a_pass = bytes == 16 ? 8 : kWarp;
+  std::size_t longest = 0;
+  for (int i = first; i < first + kWarp; ++i) longest = std::max(longest, (fiber(i).*list).size());
+  for (std::size_t n = 0; n < longest; ++n) {
+    for (int lane = 0; lane < kWarp; lane += lanes_a_pass) {
+      std::vector<std::uint32_t> pass;
+      for (int i = lane; i < lane + lanes_a_pass; ++i) {
+        const auto& addresses = fiber(first + i).*list;
+        if (n < addresses.size()) pass.push_back(addresses[n]);
+      }
+      count_pass(pass, bytes);
+    }
+  }
+  for (int i = first; i < first + kWarp; ++i) (fiber(i).*list).clear();
+}
+
+void Block::flush_addresses(int warp_index) {
+  flush(warp_index, &Fiber::stores4, 4);
+  flush(warp_index, &Fiber::loads4, 4);
+  flush(warp_index, &Fiber::stores16, 16);
+  flush(warp_index, &Fiber::loads16, 16);
+}
+
+void Block::run_block() {
+#ifdef ASSAY_FIBER_TSAN
+  main_tsan = __tsan_get_current_fiber();
+#endif
+  const int registers = std::min(255, kRegisters / launch.threads) / 8 * 8;
+  free_registers = kRegisters - registers * launch.threads;
+  for (Warp& one : warps) one.registers = registers;
+  for (int i = 0; i < launch.threads; ++i) {
+    Fiber& one = fiber(i);
+    one.done = false;
+    one.open.clear();
+    one.committed.clear();
+    one.fenced.clear();
+    one.fenced_for_copies = 0;
+    one.seen.assign(static_cast<std::size_t>(agents()), 0);
+    one.seen[static_cast<std::size_t>(i)] = 1;
+    getcontext(&one.context);
+    one.context.uc_stack.ss_sp = one.stack.get();
+    one.context.uc_stack.ss_size = kStackBytes;
+    one.context.uc_link = nullptr;
+    makecontext(&one.context, enter, 0);
+    wake(i);
   }
   while (!ready.empty()) {
     running = ready.front();
@@ -288,14 +225,19 @@ void Block::run_block() {
 #endif
     swapcontext(&main, &self().context);
   }
-  for (std::size_t w = 0; w < warps.size(); ++w) flush_addresses(static_cast<int>(w));
   if (finished != launch.threads) {
     fault(std::to_string(launch.threads - finished) + " threads wait for ever");
     throw std::runtime_error(findings.faults.front());
   }
+  for (std::size_t w = 0; w < warps.size(); ++w) {
+    flush_addresses(static_cast<int>(w));
+    if (!warps[w].open.empty() || !warps[w].products.empty()) fault("ends with a product in flight");
+    if (warps[w].issued != warps[w / 4 * 4].issued) fault("the warps of a warpgroup ask for different products");
+  }
+  if (!box_copies.empty()) fault("ends with a copy in flight");
+  for (const auto& [number, one] : named_barriers)
+    if (one.arrived > 0) fault("ends with some threads arrived at barrier " + std::to_string(number));
 }
-
-}  // namespace
 
 Findings run(const Launch& launch, std::vector<Region>& memory, const std::function<void()>& kernel) {
   if (launch.threads % kWarp != 0 || launch.threads > 1024) throw std::invalid_argument("threads: not whole warps");
@@ -323,7 +265,6 @@ Findings run(const Launch& launch, std::vector<Region>& memory, const std::funct
                   .warps = std::vector<Warp>(static_cast<std::size_t>(launch.threads / kWarp)),
                   .shared = std::vector<std::byte>(launch.shared_bytes, std::byte{0xff}),
                   .shadow = std::vector<Shadow>((launch.shared_bytes + 3) / 4),
-                  .ready = {},
                   .random = launch.order};
         block = &one;
         one.run_block();
@@ -342,11 +283,29 @@ void wait_for_copies(int pending) {
   while (committed.size() > static_cast<std::size_t>(pending)) {
     for (const Copy& copy : committed.front()) {
       std::memcpy(block->shared.data() + copy.to, copy.bytes.data(), copy.size);
-      for (std::uint32_t word = copy.to / 4; word < (copy.to + copy.size) / 4; ++word)
-        block->shadow[word] = {block->running, block->epoch, block->warp_epoch(block->running)};
+      for (std::uint32_t word = copy.to / 4; word < (copy.to + copy.size) / 4; ++word) {
+        Shadow& s = block->shadow[word];
+        s.writer = block->stamp_of(block->running);
+        s.in_flight = false;
+      }
     }
     committed.pop_front();
   }
+}
+
+Sabotage& sabotage() {
+  static Sabotage present;
+  return present;
+}
+
+bool omitted(const char* instruction) {
+  const Sabotage& present = sabotage();
+  return present.omit == instruction && block->running >= present.from && block->running < present.end;
+}
+
+void need_value(float value) {
+  if (std::bit_cast<std::uint32_t>(value) == kPoison)
+    block->fault("reads an accumulator while its product is in flight");
 }
 
 bool may_touch(const void* p, std::size_t bytes, bool write) {
@@ -379,7 +338,12 @@ void barrier() { block->barrier(); }
 
 void warp_barrier() {
   int nothing = 0;
-  block->meet("warp barrier", nothing, [&](const auto&) { ++block->warp().epoch; });
+  block->meet("warp barrier", nothing, [&](const auto&) {
+    const int first = block->warp_index() * kWarp;
+    emulator::Clock all;
+    for (int i = first; i < first + kWarp; ++i) block->release(i, all);
+    for (int i = first; i < first + kWarp; ++i) block->acquire(i, all);
+  });
 }
 
 float shuffle_xor(float value, int mask) {
@@ -388,6 +352,7 @@ float shuffle_xor(float value, int mask) {
     int mask;
     float result;
   } mine{value, mask, 0};
+  emulator::need_value(value);
   block->meet("shuffle", mine, [&](const std::array<Arguments*, kWarp>& each) {
     for (int i = 0; i < kWarp; ++i) {
       Arguments& to = *each[static_cast<std::size_t>(i)];
@@ -523,17 +488,31 @@ float unpack<Fp16>(std::uint16_t bits) {
 }
 template <>
 std::uint32_t pack<Bf16>(float low, float high) {
+  emulator::need_value(low);
+  emulator::need_value(high);
   return substrate::to_bf16(low).bits | static_cast<std::uint32_t>(substrate::to_bf16(high).bits) << 16;
 }
 template <>
 std::uint32_t pack<Fp16>(float low, float high) {
+  emulator::need_value(low);
+  emulator::need_value(high);
   return substrate::to_f16(low).bits | static_cast<std::uint32_t>(substrate::to_f16(high).bits) << 16;
 }
 
-float power_of_two(float x) { return std::exp2(x); }
+float power_of_two(float x) {
+  emulator::need_value(x);
+  return std::exp2(x);
+}
 float natural_log(float x) { return std::log(x); }
-float larger(float a, float b) { return std::fmax(a, b); }
-float fused(float a, float b, float c) { return std::fma(a, b, c); }
+float larger(float a, float b) {
+  emulator::need_value(a);
+  emulator::need_value(b);
+  return std::fmax(a, b);
+}
+float fused(float a, float b, float c) {
+  emulator::need_value(a);
+  return std::fma(a, b, c);
+}
 float inverse_root(float x) { return 1.0F / std::sqrt(x); }
 
 void store_shared(std::uint32_t to, std::uint32_t word) {
@@ -552,6 +531,8 @@ float load_shared_float(std::uint32_t from) {
   std::memcpy(&value, block->shared.data() + from - emulator::kSharedBase, 4);
   return value;
 }
+
+std::uint32_t load_shared_word(std::uint32_t from) { return std::bit_cast<std::uint32_t>(load_shared_float(from)); }
 
 Words4 load_shared_words(std::uint32_t from) {
   Words4 words{};

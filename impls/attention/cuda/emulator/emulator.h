@@ -3,13 +3,15 @@
 // meet. Asynchronous copies land when they are waited for, not before, and the order in which fibers run can be drawn
 // from a seed, so a kernel that misses a wait or a barrier gives a wrong result or a fault here.
 //
-// Faults it finds: two threads at one word of shared memory, one of them writing, with no barrier between; reading what
-// a copy in flight will write; shared or global accesses out of bounds or misaligned; lanes that meet at different
-// instructions; threads that wait for others for ever; copies still in flight at the end. Bank conflicts are counted.
+// Faults it finds: two threads at one word of shared memory, one of them writing, with nothing that orders them
+// between; reading what a copy in flight will write; shared or global accesses out of bounds or misaligned; lanes that
+// meet at different instructions; threads that wait for others for ever; copies still in flight at the end. Bank
+// conflicts are counted. hopper.h adds what sm_90a has.
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "impls/attention/cuda/simt.h"
@@ -49,6 +51,22 @@ void wait_for_copies(int pending);
 // Notes the access; false, and a fault, where it is not allowed.
 bool may_touch(const void* p, std::size_t bytes, bool write);
 float add(float* to, float value);
+// For tests: kernels made wrong on their way through the emulator, to see that it is found.
+struct Sabotage {
+  std::string omit;  // an instruction of hopper.h, by its name there, that threads [from, end) leave out ...
+  int from = 0, end = 1 << 20;
+  std::uint32_t parity = 1;        // wait_phase waits for its parity & this
+  std::uint64_t operand = 0;       // added to descriptors of right sides
+  std::uint32_t fewer_bytes = 0;   // that arrive_expecting expects
+  std::uint32_t copy_address = 0;  // added to where load_box writes
+};
+// Of launches from now on.
+Sabotage& sabotage();
+bool omitted(const char* instruction);
+
+// What an accumulator holds while its product is in flight; a fault if `value` is that.
+inline constexpr std::uint32_t kPoison = 0x7fc0deadU;
+void need_value(float value);
 
 }  // namespace emulator
 
@@ -100,6 +118,7 @@ float inverse_root(float x);
 void store_shared(std::uint32_t to, std::uint32_t word);
 void store_shared(std::uint32_t to, float value);
 float load_shared_float(std::uint32_t from);
+std::uint32_t load_shared_word(std::uint32_t from);
 Words4 load_shared_words(std::uint32_t from);
 
 template <class T>
@@ -108,8 +127,10 @@ T load_global(const T* from) {
 }
 template <class T>
 void store_global(T* to, T value) {
+  if constexpr (std::is_same_v<T, float>) emulator::need_value(value);
   if (emulator::may_touch(to, sizeof(T), true)) *to = value;
 }
 inline void add_global(float* to, float value) { emulator::add(to, value); }
+inline int count_global(int* counter) { return emulator::may_touch(counter, sizeof(int), true) ? (*counter)++ : 0; }
 
 }  // namespace assay::attention::cuda

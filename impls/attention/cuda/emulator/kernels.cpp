@@ -1,35 +1,19 @@
 #include "impls/attention/cuda/emulator/kernels.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 #include "impls/attention/cuda/backward_kernel.h"
 #include "impls/attention/cuda/decode_kernel.h"
+#include "impls/attention/cuda/dispatch.h"
+#include "impls/attention/cuda/emulator/hopper.h"
 #include "impls/attention/cuda/flash_attention_1_kernel.h"
+#include "impls/attention/cuda/flash_attention_3_kernel.h"
 #include "impls/attention/cuda/forward_kernel.h"
 #include "impls/attention/cuda/naive_kernel.h"
 
 namespace assay::attention::cuda::emulator {
 namespace {
-
-template <class Body>
-Findings for_kernel(int head_dim, ElementType element, const Body& body) {
-  const auto with_element = [&]<int kHeadDim>() {
-    return element == ElementType::bf16 ? body.template operator()<Bf16, kHeadDim>()
-                                        : body.template operator()<Fp16, kHeadDim>();
-  };
-  switch (head_dim) {
-    case 64:
-      return with_element.template operator()<64>();
-    case 128:
-      return with_element.template operator()<128>();
-    case 256:
-      return with_element.template operator()<256>();
-    default:
-      throw std::invalid_argument("no kernel for this head size");
-  }
-}
 
 // What two launches found together.
 Findings both(Findings first, const Findings& second) {
@@ -74,8 +58,8 @@ Findings flash_attention_2_backward(const BackwardProblem& problem, int head_dim
     using Tile = BackwardTile<kHeadDim>;
     const Launch by_rows{static_cast<int>((problem.rows() + 3) / 4), 1, 1, 4 * kWarp, 0, order};
     Findings found = run(by_rows, memory, [&] { row_dots_block<Element, kHeadDim>(problem); });
-    found = both(std::move(found), run({parts(problem.mask.keys, Tile::kKeys), problem.kv_heads, problem.batch,
-                                        Tile::kThreads, Tile::kSharedBytes, order},
+    found = both(std::move(found), run({parts(problem.forward.mask.keys, Tile::kKeys), problem.forward.kv_heads,
+                                        problem.forward.batch, Tile::kThreads, Tile::kSharedBytes, order},
                                        memory, [&] { backward_block<Element, kHeadDim>(problem); }));
     return both(std::move(found), run(by_rows, memory, [&] { round_d_q_block<Element, kHeadDim>(problem); }));
   });
@@ -104,6 +88,17 @@ Findings flash_attention_1(const FlashAttention1Problem& problem, int head_dim, 
     return run({1, problem.forward.heads, problem.forward.batch, kPlainThreads, PlainTile<kHeadDim>::kFlash1SharedBytes,
                 order},
                memory, [&] { flash_attention_1_block<Element, kHeadDim>(problem); });
+  });
+}
+
+Findings flash_attention_3_forward(const FlashAttention3Problem& problem, int head_dim, ElementType element,
+                                   std::vector<Region>& memory, std::uint64_t order) {
+  return for_kernel(head_dim, element, [&]<class Element, int kHeadDim>() {
+    using Tile = HopperTile<kHeadDim>;
+    const HopperForward forward = hopper_forward<kHeadDim>(problem, encode_tiled);
+    *problem.taken = 0;
+    return run({forward.schedule.blocks, 1, 1, Tile::kThreads, Tile::kSharedBytes, order}, memory,
+               [&] { flash_attention_3_block<Element, kHeadDim>(forward); });
   });
 }
 

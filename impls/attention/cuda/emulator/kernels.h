@@ -5,6 +5,7 @@
 #include "impls/attention/cuda/comparisons.h"
 #include "impls/attention/cuda/decode.h"
 #include "impls/attention/cuda/emulator/emulator.h"
+#include "impls/attention/cuda/flash_attention_3.h"
 #include "impls/attention/cuda/forward.h"
 
 namespace assay::attention::cuda::emulator {
@@ -21,5 +22,7 @@ Findings naive_attention(const NaiveProblem& problem, int head_dim, ElementType 
                          std::uint64_t order);
 Findings flash_attention_1(const FlashAttention1Problem& problem, int head_dim, ElementType element,
                            std::vector<Region>& memory, std::uint64_t order);
+Findings flash_attention_3_forward(const FlashAttention3Problem& problem, int head_dim, ElementType element,
+                                   std::vector<Region>& memory, std::uint64_t order);
 
 }  // namespace assay::attention::cuda::emulator

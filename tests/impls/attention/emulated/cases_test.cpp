@@ -38,7 +38,8 @@ void gate(const std::string& id, const Values& values) {
 }
 
 TEST(EmulatedCases, ForwardTechniquesPassAndTheirMutantsDoNot) {
-  for (const char* id : {"attention/naive-attention", "attention/flash-attention-1", "attention/flash-attention-2"}) {
+  for (const char* id : {"attention/naive-attention", "attention/flash-attention-1", "attention/flash-attention-2",
+                         "attention/flash-attention-3"}) {
     for (const char* dtype : {"bf16", "fp16"}) {
       gate(id, {{"sequence_length", number(135)},
                 {"heads", number(2)},
@@ -97,7 +98,7 @@ TEST(EmulatedCases, AreUnverifiedUntilTheyHaveRunOnAGpu) {
       EXPECT_FALSE(one.verified) << technique.id;
     }
   }
-  EXPECT_EQ(found, 5);
+  EXPECT_EQ(found, 6);
 }
 
 std::string refusal(const char* id, const Values& values) {
@@ -117,6 +118,20 @@ TEST(EmulatedCases, RefuseWhatNoKernelIsMadeFor) {
             "dtype: found 'fp32', expected bf16 or fp16 on backend cuda");
   EXPECT_EQ(refusal("attention/paged-attention", {{"page_size", number(24)}}),
             "page_size: found 24, expected a power of two up to 65536");
+}
+
+TEST(EmulatedCases, SkipFlashAttention3WhereTheDeviceIsNotOfItsArchitecture) {
+  for (const int capability : {80, 89, 100}) {
+    HostDevice device(227 << 10, capability);
+    try {
+      StateForTests(*harness::find_technique("attention/flash-attention-3"), {{"sequence_length", number(64)}},
+                    &device);
+      ADD_FAILURE() << capability;
+    } catch (const Skipped& skipped) {
+      EXPECT_NE(std::string(skipped.what()).find("is made for compute capability 9.0"), std::string::npos)
+          << skipped.what();
+    }
+  }
 }
 
 TEST(EmulatedCases, SkipWhereTheDeviceHasTooLittleSharedMemory) {

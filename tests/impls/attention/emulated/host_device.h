@@ -14,8 +14,9 @@ namespace assay::attention::cuda {
 
 class HostDevice : public harness::gpu::Device {
  public:
-  explicit HostDevice(std::int64_t shared_bytes_a_block = 227 << 10) {
+  explicit HostDevice(std::int64_t shared_bytes_a_block = 227 << 10, int capability = 90) {
     facts_.name = "emulated";
+    facts_.capability = capability;
     facts_.multiprocessors = 12;
     facts_.shared_bytes_a_block = shared_bytes_a_block;
     current() = this;

@@ -33,5 +33,8 @@ void naive_attention(const NaiveProblem& problem, int head_dim, ElementType elem
 void flash_attention_1(const FlashAttention1Problem& problem, int head_dim, ElementType element, CUstream_st*) {
   run(emulator::flash_attention_1, problem, head_dim, element);
 }
+void flash_attention_3_forward(const FlashAttention3Problem& problem, int head_dim, ElementType element, CUstream_st*) {
+  run(emulator::flash_attention_3_forward, problem, head_dim, element);
+}
 
 }  // namespace assay::attention::cuda

@@ -1,0 +1,29 @@
+#pragma once
+// From run-time values to a kernel's template arguments.
+#include <stdexcept>
+#include <string>
+
+#include "impls/attention/cuda/forward.h"
+
+namespace assay::attention::cuda {
+
+// body<Element, kHeadDim>() for the run-time values; returns what it returns.
+template <class Body>
+decltype(auto) for_kernel(int head_dim, ElementType element, const Body& body) {
+  const auto with_element = [&]<int kHeadDim>() -> decltype(auto) {
+    return element == ElementType::bf16 ? body.template operator()<Bf16, kHeadDim>()
+                                        : body.template operator()<Fp16, kHeadDim>();
+  };
+  switch (head_dim) {
+    case 64:
+      return with_element.template operator()<64>();
+    case 128:
+      return with_element.template operator()<128>();
+    case 256:
+      return with_element.template operator()<256>();
+    default:
+      throw std::invalid_argument("head_dim: found " + std::to_string(head_dim) + ", expected 64, 128 or 256");
+  }
+}
+
+}  // namespace assay::attention::cuda

@@ -1,0 +1,280 @@
+#pragma once
+// FlashAttention-3, forward in 16 bits (arXiv 2407.08608, Algorithms 1 and 2), for one block of an sm_90a. What is
+// computed is FlashAttention-2's; how it overlaps is the technique:
+//
+//   warp specialisation   one warpgroup does nothing but start copies (TMA); two others compute, 64 queries each. Phase
+//                         barriers pass tiles to and fro, setmaxnreg gives the computing groups the loader's registers.
+//                         The loader also takes the query tiles from a counter and runs ahead into the next one
+//   ping-pong             the groups take turns at the tensor cores: while one has its softmax, the other has its two
+//                         products
+//   inside a group        S of the next key block is started before O += P V of this one, so the softmax that follows
+//                         runs while the tensor cores still work at O
+//
+//   a computing group, for its 64 queries of a tile, key blocks from the last (the one that is masked) to the first:
+//     S = Q K_last^T;  P, m, l from S
+//     for each block j before:
+//       turn {  S = Q K_j^T starts;  O = diag(alpha) O;  O += P V_{j+1} starts  }
+//       S waited for;  m, l, alpha and the next P from S
+//       O waited for
+//     O = diag(alpha) O;  O += P V_first;  O = O / l;  LSE = m scale + ln l
+//
+// One stream of tiles passes through the ring in the order in which they are used: K_last, K_j, V_{j+1}, ..., V_first.
+#include "impls/attention/cuda/flash_attention_3.h"
+#include "impls/attention/cuda/hopper.h"
+#include "impls/attention/cuda/tiles.h"
+
+namespace assay::attention::cuda {
+
+// Addresses in the block's shared memory.
+template <int kHeadDim>
+struct HopperShared {
+  using Tile = HopperTile<kHeadDim>;
+  std::uint32_t base;
+
+  ASSAY_DEVICE std::uint32_t nth(std::uint32_t first, int n, std::uint32_t bytes) const {
+    return base + first + static_cast<std::uint32_t>(n) * bytes;
+  }
+  ASSAY_DEVICE std::uint32_t query(int group) const { return nth(0, group, Tile::kQueryBytes); }
+  ASSAY_DEVICE std::uint32_t output(int group) const { return nth(Tile::kOutputAt, group, Tile::kQueryBytes); }
+  // Tile t of the stream: its place, and its barriers.
+  ASSAY_DEVICE std::uint32_t slot(int t) const { return nth(Tile::kRingAt, t % Tile::kSlots, Tile::kSlotBytes); }
+  ASSAY_DEVICE std::uint32_t full(int t) const { return nth(Tile::kBarriersAt, t % Tile::kSlots, 8); }
+  ASSAY_DEVICE std::uint32_t free(int t) const { return nth(Tile::kBarriersAt, Tile::kSlots + t % Tile::kSlots, 8); }
+  ASSAY_DEVICE std::uint32_t query_full(int group) const { return nth(Tile::kBarriersAt, 2 * Tile::kSlots + group, 8); }
+  ASSAY_DEVICE std::uint32_t item(int group) const { return nth(Tile::kItemsAt, group, 4); }
+  ASSAY_DEVICE std::uint32_t query_free(int group) const {
+    return nth(Tile::kBarriersAt, 2 * Tile::kSlots + Tile::kGroups + group, 8);
+  }
+  // How often tile t's slot was used before, as a parity.
+  static ASSAY_DEVICE std::uint32_t parity(int t) { return static_cast<std::uint32_t>(t / Tile::kSlots) & 1U; }
+};
+
+// The loader: one thread. A group learns which item it is at with the item's Q; -1 ends.
+template <int kHeadDim>
+ASSAY_DEVICE void load_stream(const HopperForward& problem, const HopperShared<kHeadDim>& at) {
+  using Tile = HopperTile<kHeadDim>;
+  const Schedule& schedule = problem.schedule;
+  int t = 0;
+  int index = block_x();
+  for (int round = 0;; ++round) {
+    const auto tell = [&](int group, int what) {
+      wait_phase(at.query_free(group), (static_cast<std::uint32_t>(round) & 1U) ^ 1U);
+      store_shared(at.item(group), static_cast<std::uint32_t>(what));
+    };
+    if (index >= schedule.items()) {
+      for (int group = 0; group < Tile::kGroups; ++group) {
+        tell(group, -1);
+        arrive(at.query_full(group));
+      }
+      return;
+    }
+    const Schedule::Item item = schedule.at(index);
+    const int b = item.head / problem.forward.heads;
+    const int h = item.head % problem.forward.heads;
+    const int kv = h / (problem.forward.heads / problem.forward.kv_heads);
+    const int first = item.tile * Tile::kRows;
+    const int blocks = problem.forward.mask.key_blocks(first, Tile::kRows, Tile::kKeys);
+    const auto load = [&](const TensorMap& map, int block) {
+      wait_phase(at.free(t), at.parity(t) ^ 1U);
+      arrive_expecting(at.full(t), Tile::kSlotBytes);
+      load_box(at.slot(t), map, block * Tile::kKeys, kv, b, at.full(t));
+      ++t;
+    };
+    if (blocks > 0) load(problem.k, blocks - 1);
+    for (int group = 0; group < Tile::kGroups; ++group) {
+      tell(group, index);
+      arrive_expecting(at.query_full(group), Tile::kQueryBytes);
+      load_box(at.query(group), problem.q, first + group * Tile::kGroupRows, h, b, at.query_full(group));
+    }
+    for (int j = blocks - 2; j >= 0; --j) {
+      load(problem.k, j);
+      load(problem.v, j + 1);
+    }
+    if (blocks > 0) load(problem.v, 0);
+    index = schedule.blocks + count_global(problem.taken);
+  }
+}
+
+// S = Q K^T starts: Q's panels at `query`, K's at `keys`.
+template <class Element, int kHeadDim, int kTiles>
+ASSAY_DEVICE void start_scores(float (&s)[1][kTiles][4], std::uint32_t query, std::uint32_t keys) {
+  using Tile = HopperTile<kHeadDim>;
+  product_fence(s);
+#pragma unroll
+  for (int k = 0; k < kHeadDim / 16; ++k) {
+    const int panel = k * 16 / kPanelColumns;
+    const std::uint32_t step = static_cast<std::uint32_t>(k * 16 % kPanelColumns) * 2;
+    const std::uint64_t a = operand_by_rows(query + panel * Tile::kQueryPanelBytes + step);
+    const std::uint64_t b = operand_by_rows(keys + panel * Tile::kKeyPanelBytes + step);
+    if (k == 0) {
+      multiply_shared<Element, false>(s, a, b);
+    } else {
+      multiply_shared<Element, true>(s, a, b);
+    }
+  }
+  product_commit();
+}
+
+// O += P V starts: V's panels at `values`.
+template <class Element, int kHeadDim, int kParts, int kTiles, int kSteps>
+ASSAY_DEVICE void start_output(float (&o)[kParts][kTiles][4], std::uint32_t (&p)[1][kSteps][4], std::uint32_t values) {
+  using Tile = HopperTile<kHeadDim>;
+  constexpr int kPanelsAPart = kHeadDim / kPanelColumns / kParts;
+  product_fence(o, p);
+#pragma unroll
+  for (int k = 0; k < kSteps; ++k) {
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      multiply_left<Element, true>(
+          o[part], p[0][k],
+          operand_by_columns(values + part * kPanelsAPart * Tile::kKeyPanelBytes + k * 16 * kPanelRowBytes,
+                             Tile::kKeyPanelBytes));
+    }
+  }
+  product_commit();
+}
+
+// A computing group.
+template <class Element, int kHeadDim>
+ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared<kHeadDim>& at, int group) {
+  using Tile = HopperTile<kHeadDim>;
+  constexpr int kParts = kHeadDim == 256 ? 2 : 1;  // of O's columns: a product has 128 at most
+  constexpr int kPartTiles = kHeadDim / 8 / kParts;
+  constexpr int kTurn = 1;  // named barriers: a turn for each group, then one of each group's own
+  constexpr int kOwn = kTurn + Tile::kGroups;
+  const int thread = thread_index() % Tile::kGroupThreads;
+  const int lane = thread % kWarp;
+  const int warp_row = thread / kWarp * 16;
+  const Mask& mask = problem.forward.mask;
+  const float c = problem.forward.scale * 1.4426950408889634F;
+
+  const auto my_turn = [&] { named_barrier(kTurn + group, Tile::kThreads - Tile::kGroupThreads); };
+  const auto next_turn = [&] { named_arrive(kTurn + 1 - group, Tile::kThreads - Tile::kGroupThreads); };
+  const auto release = [&](int tile) {
+    if (lane == 0) arrive(at.free(tile));
+  };
+
+  int t = 0;
+  if (group == 1) next_turn();  // group 0 begins
+  for (int round = 0;; ++round) {
+    wait_phase(at.query_full(group), static_cast<std::uint32_t>(round) & 1U);
+    const int index = static_cast<int>(load_shared_word(at.item(group)));
+    if (index < 0) break;
+    const Schedule::Item item = problem.schedule.at(index);
+    const int first = item.tile * Tile::kRows + group * Tile::kGroupRows;
+    const int blocks = mask.key_blocks(item.tile * Tile::kRows, Tile::kRows, Tile::kKeys);
+
+    float o[kParts][kPartTiles][4];
+    clear(o);
+    Softmax<1> softmax;
+    softmax.start();
+    float s[1][Tile::kKeys / 8][4];
+    clear(s);
+    float alpha[1][2] = {{1.0F, 1.0F}};
+    std::uint32_t p[1][Tile::kKeys / 16][4];
+    const auto rescale = [&] {
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) scale_rows(o[part], alpha[0]);
+    };
+    // P, m, l and alpha from S of block j.
+    const auto weigh = [&](int j) {
+      if (mask.cuts(first, j * Tile::kKeys, Tile::kKeys)) mask_scores(s, mask, first + warp_row, j * Tile::kKeys, lane);
+      softmax.advance(s, alpha, c);
+    };
+
+    if (blocks > 0) {
+      wait_phase(at.full(t), at.parity(t));
+      my_turn();
+      start_scores<Element, kHeadDim>(s, at.query(group), at.slot(t));
+      next_turn();
+      product_wait<0>(s);
+      release(t++);
+      weigh(blocks - 1);
+      round_to_left<Element>(p, s);
+      for (int j = blocks - 2; j >= 0; --j) {
+        wait_phase(at.full(t), at.parity(t));
+        my_turn();
+        start_scores<Element, kHeadDim>(s, at.query(group), at.slot(t));
+        rescale();
+        wait_phase(at.full(t + 1), at.parity(t + 1));
+        start_output<Element, kHeadDim>(o, p, at.slot(t + 1));
+        next_turn();
+        product_wait<1>(s);
+        release(t++);
+        weigh(j);
+        product_wait<0>(o, p);
+        release(t++);
+        round_to_left<Element>(p, s);
+      }
+      rescale();
+      wait_phase(at.full(t), at.parity(t));
+      start_output<Element, kHeadDim>(o, p, at.slot(t));
+      product_wait<0>(o, p);
+      release(t++);
+    }
+
+    if (thread == 0) wait_for_stores();
+    named_barrier(kOwn + group, Tile::kGroupThreads);  // all have read Q, and the O before has left
+    if (Tile::kOwnOutput && thread == 0) arrive(at.query_free(group));
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = warp_row + accumulator_row(lane, half * 2);
+      const float l = row_sum(softmax.l[0][half]);
+      const float share = l > 0.0F ? 1.0F / l : 0.0F;
+      if (problem.forward.lse != nullptr && lane % 4 == 0 && first + row < mask.queries) {
+        store_global(problem.forward.lse + static_cast<std::int64_t>(item.head) * mask.queries + first + row,
+                     log_sum_exp(softmax.m[0][half], l, problem.forward.scale));
+      }
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+#pragma unroll
+        for (int j = 0; j < kPartTiles; ++j) {
+          const int chunk = part * kPartTiles + j;
+          store_shared(at.output(group) + chunk / 8 * Tile::kQueryPanelBytes + swizzled<kPanelColumns>(row, chunk % 8) +
+                           lane % 4 * 4,
+                       pack<Element>(o[part][j][half * 2] * share, o[part][j][half * 2 + 1] * share));
+        }
+      }
+    }
+    fence_for_copies();
+    named_barrier(kOwn + group, Tile::kGroupThreads);
+    if (thread == 0) {
+      store_box(problem.o, at.output(group), first, item.head % problem.forward.heads,
+                item.head / problem.forward.heads);
+      if (!Tile::kOwnOutput) {
+        wait_for_stores();
+        arrive(at.query_free(group));
+      }
+    }
+  }
+  if (group == 0) my_turn();  // the last turn that group 1 gave
+  if (thread == 0) wait_for_stores();
+}
+
+template <class Element, int kHeadDim>
+ASSAY_DEVICE void flash_attention_3_block(const HopperForward& problem) {
+  using Tile = HopperTile<kHeadDim>;
+  const HopperShared<kHeadDim> at{shared_base()};
+  if (thread_index() == 0) {
+    for (int t = 0; t < Tile::kSlots; ++t) {
+      start_phase_barrier(at.full(t), 1);
+      start_phase_barrier(at.free(t), Tile::kGroups * 4);  // a lane of each warp
+    }
+    for (int group = 0; group < Tile::kGroups; ++group) {
+      start_phase_barrier(at.query_full(group), 1);
+      start_phase_barrier(at.query_free(group), 1);
+    }
+    publish_phase_barriers();
+  }
+  barrier();
+  const int warpgroup = warp_uniform(thread_index() / Tile::kGroupThreads);
+  if (warpgroup == 0) {
+    give_registers<Tile::kLoaderRegisters>();
+    if (thread_index() == 0) load_stream(problem, at);
+  } else {
+    take_registers<Tile::kComputeRegisters>();
+    compute_tiles<Element>(problem, at, warpgroup - 1);
+  }
+}
+
+}  // namespace assay::attention::cuda

@@ -1,0 +1,189 @@
+// The sm_90a kernel's own source, run by the emulator, gives the attention that float64 gives; its descriptors,
+// barriers and copies are found right; wrong ones are found.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <set>
+
+#include "cuda_for_tests.h"
+
+namespace assay::attention::cuda {
+namespace {
+
+struct Shape {
+  int queries, keys;
+};
+
+emulator::Findings run(const Problem& p, Storage& storage, int multiprocessors, std::uint64_t order,
+                       std::vector<emulator::Region>& memory) {
+  std::ranges::fill(storage.output(), std::byte{0xff});
+  std::ranges::fill(storage.lse(), std::byte{0xff});
+  memory = regions(p, storage);
+  int taken = -1;  // the launch clears it
+  memory.push_back({&taken, sizeof taken, true});
+  const emulator::Findings found =
+      emulator::flash_attention_3_forward({forward_problem(p, storage.tensors()), multiprocessors, &taken}, p.head_dim,
+                                          element_type(p.dtype), memory, order);
+  memory.pop_back();
+  return found;
+}
+
+TEST(CudaFlashAttention3, AgreesWithFloat64AndNeverRaces) {
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    for (const int head_dim : {64, 128, 256}) {
+      for (const Shape shape : {Shape{1, 1}, {130, 130}, {70, 300}, {150, 40}}) {
+        for (const bool causal : {false, true}) {
+          if (head_dim == 256 && (dtype == DType::f16) != causal) continue;  // half of the slowest
+          const Problem p = aligned({.batch = 1,
+                                     .queries = shape.queries,
+                                     .keys = shape.keys,
+                                     .heads = 2,
+                                     .kv_heads = 1,
+                                     .head_dim = head_dim,
+                                     .dtype = dtype,
+                                     .causal = causal});
+          Storage storage(p);
+          draw_inputs(p, InputLaw::normal, 11, storage.tensors());
+          std::vector<emulator::Region> memory;
+          const emulator::Findings found = run(p, storage, 3, 0, memory);
+          const std::string what = fmt::format("{} d={} N={} M={} causal={}", substrate::to_string(dtype), head_dim,
+                                               shape.queries, shape.keys, causal);
+          const harness::Check check = Reference(p, storage.tensors(), 1).compare(storage.tensors());
+          EXPECT_LE(check.error, 1) << what << ": " << check.detail;
+          EXPECT_EQ(found.fault_count, 0) << what << ": " << first_fault(found);
+          EXPECT_EQ(found.bank_conflicts, 0) << what;
+          expect_each_byte_written_once(memory, what);
+        }
+      }
+    }
+  }
+}
+
+// 2 sequences, 4 heads over 2, three query tiles, more than one round for each block.
+Problem rounds_problem() {
+  return aligned({.batch = 2,
+                  .queries = 300,
+                  .keys = 300,
+                  .heads = 4,
+                  .kv_heads = 2,
+                  .head_dim = 64,
+                  .dtype = DType::bf16,
+                  .causal = true});
+}
+
+TEST(CudaFlashAttention3, GivesTheSameBitsInAnyOrderAndOnAnyNumberOfBlocks) {
+  const Problem p = rounds_problem();
+  Storage storage(p);
+  draw_inputs(p, InputLaw::outlier, 12, storage.tensors());
+  std::vector<std::byte> first;
+  for (const auto& [multiprocessors, order] : {std::pair(5, 0), {5, 1}, {24, 2}, {1, 3}, {7, 4}}) {
+    std::vector<emulator::Region> memory;
+    const emulator::Findings found = run(p, storage, multiprocessors, static_cast<std::uint64_t>(order), memory);
+    EXPECT_EQ(found.fault_count, 0) << order << ": " << first_fault(found);
+    expect_each_byte_written_once(memory, std::to_string(order));
+    if (first.empty()) {
+      first.assign(storage.output().begin(), storage.output().end());
+      const harness::Check check = Reference(p, storage.tensors(), 1).compare(storage.tensors());
+      EXPECT_LE(check.error, 1) << check.detail;
+    }
+    EXPECT_TRUE(std::ranges::equal(storage.output(), first)) << order;
+  }
+}
+
+TEST(CudaFlashAttention3, CausalBlocksAboveTheDiagonalAreNotComputed) {
+  const auto products = [](bool causal) {
+    const Problem p = aligned({.queries = 256, .keys = 256, .head_dim = 64, .causal = causal});
+    Storage storage(p);
+    draw_inputs(p, InputLaw::normal, 13, storage.tensors());
+    std::vector<emulator::Region> memory;
+    return run(p, storage, 1, 0, memory).matrix_products;
+  };
+  // 2 tiles of 128 queries over blocks of 128 keys: 2 + 2 of them, or 1 + 2.
+  EXPECT_EQ(products(false), 4 * 2 * 128 * 128 * 64 / (16 * 8 * 16));
+  EXPECT_EQ(products(true), 3 * 2 * 128 * 128 * 64 / (16 * 8 * 16));
+}
+
+TEST(CudaFlashAttention3, RowsWithoutKeysAreZeroWithMinusInfinity) {
+  const Problem p = aligned({.queries = 150, .keys = 10, .head_dim = 64});  // bottom-right: 140 rows see nothing
+  Storage storage(p);
+  draw_inputs(p, InputLaw::normal, 15, storage.tensors());
+  std::vector<emulator::Region> memory;
+  const emulator::Findings found = run(p, storage, 4, 0, memory);
+  EXPECT_EQ(found.fault_count, 0) << first_fault(found);
+  for (int row = 0; row < 140; ++row) {
+    ASSERT_EQ(storage.tensors().lse_at(p, 0, 0, row), -std::numeric_limits<float>::infinity()) << row;
+    for (int c = 0; c < 64; ++c) ASSERT_EQ(storage.tensors().o.load(0, 0, row, c), 0.0F) << row;
+  }
+}
+
+// What is found of a kernel that is made wrong: "" nothing, else a fault, threads that wait for ever, or the error.
+std::string found_of(const emulator::Sabotage& wrong, int head_dim, std::uint64_t order) {
+  Problem p = rounds_problem();
+  p.head_dim = head_dim;
+  p.batch = 1;
+  Storage storage(p);
+  draw_inputs(p, InputLaw::normal, 16, storage.tensors());
+  std::vector<emulator::Region> memory;
+  emulator::sabotage() = wrong;
+  std::string what;
+  try {
+    const emulator::Findings found = run(p, storage, 5, order, memory);
+    what = first_fault(found);
+  } catch (const std::exception& error) {
+    what = error.what();
+  }
+  emulator::sabotage() = {};
+  if (!what.empty()) return what;
+  const harness::Check check = Reference(p, storage.tensors(), 1).compare(storage.tensors());
+  return check.error <= 1 ? "" : fmt::format("error {}", check.error);
+}
+
+TEST(CudaFlashAttention3, EachInstructionThatOrdersIsMissedWhenItIsLeftOut) {
+  constexpr int kLoader = 1;  // thread 0
+  constexpr int kFirstGroup = 128;
+  constexpr int kAll = 384;
+  const std::vector<emulator::Sabotage> missing = {
+      {.omit = "publish_phase_barriers"},
+      {.omit = "wait_phase", .from = 0, .end = kLoader},         // for slots that are free
+      {.omit = "wait_phase", .from = kFirstGroup, .end = kAll},  // for tiles that have landed
+      {.omit = "wait_phase", .from = 256, .end = kAll},          // of one group alone
+      {.omit = "arrive", .from = kFirstGroup, .end = kFirstGroup + 32},
+      {.omit = "product_fence"},
+      {.omit = "product_commit"},
+      {.omit = "product_wait"},
+      {.omit = "fence_for_copies"},
+      {.omit = "named_barrier"},
+      {.omit = "named_arrive"},
+      {.omit = "wait_for_stores"},
+      {.omit = "give_registers"},
+  };
+  for (const emulator::Sabotage& one : missing)
+    for (const std::uint64_t order : {0, 9})
+      EXPECT_NE(found_of(one, 64, order), "") << one.omit << " of threads from " << one.from << ", order " << order;
+  EXPECT_EQ(found_of({}, 64, 9), "") << "nothing left out, nothing found";
+}
+
+TEST(CudaFlashAttention3, WrongPhasesDescriptorsAndSizesAreFound) {
+  for (const int head_dim : {64, 128}) {
+    EXPECT_NE(found_of({.parity = 0}, head_dim, 0), "") << "the phase bit never flips";
+    EXPECT_NE(found_of({.operand = 8ULL << 32}, head_dim, 0), "") << "stride";
+    EXPECT_NE(found_of({.operand = 8}, head_dim, 0), "") << "start, by a row";
+    EXPECT_NE(found_of({.operand = 1ULL << 62}, head_dim, 0), "") << "swizzle";
+    EXPECT_NE(found_of({.fewer_bytes = 128}, head_dim, 0), "") << "bytes expected";
+    EXPECT_NE(found_of({.copy_address = 1024}, head_dim, 0), "") << "where copies go";
+    EXPECT_NE(found_of({.copy_address = 128}, head_dim, 0), "") << "off the pattern";
+  }
+  EXPECT_NE(found_of({.operand = 64ULL << 16}, 128, 0), "") << "leading offset, where O has two panels";
+}
+
+TEST(CudaFlashAttention3, AGroupThatIsNotGivenItsTurnWaitsForEver) {
+  // Turns order the tensor cores' work and not memory: without them the result would be the same. That they are taken
+  // shows in the group that is not let in.
+  EXPECT_NE(found_of({.omit = "named_arrive", .from = 128, .end = 256}, 64, 0).find("wait for ever"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace assay::attention::cuda
