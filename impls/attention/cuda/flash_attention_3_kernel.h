@@ -171,7 +171,7 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
     float s[1][Tile::kKeys / 8][4];
     clear(s);
     float alpha[1][2] = {{1.0F, 1.0F}};
-    std::uint32_t p[1][Tile::kKeys / 16][4];
+    std::uint32_t p[1][Tile::kKeys / 16][4] = {};
     const auto rescale = [&] {
 #pragma unroll
       for (int part = 0; part < kParts; ++part) scale_rows(o[part], alpha[0]);
@@ -190,9 +190,16 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
       product_wait<0>(s);
       release(t++);
       weigh(blocks - 1);
-      round_to_left<Element>(p, s);
+      // O += P V of the block before, while whose softmax it was in flight. Called behind a wait for a tile, whose loop
+      // ptxas moves no wait for products across: in one run of instructions with the softmax it would come first.
+      const auto finish_output = [&](bool started) {
+        product_wait<0>(o, p);
+        if (started) release(t - 1);
+        round_to_left<Element>(p, s);
+      };
       for (int j = blocks - 2; j >= 0; --j) {
         wait_phase(at.full(t), at.parity(t));
+        finish_output(j < blocks - 2);
         my_turn();
         start_scores<Element, kHeadDim>(s, at.query(group), at.slot(t));
         rescale();
@@ -200,14 +207,13 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
         start_output<Element, kHeadDim>(o, p, at.slot(t + 1));
         next_turn();
         product_wait<1>(s);
-        release(t++);
+        release(t);
+        t += 2;
         weigh(j);
-        product_wait<0>(o, p);
-        release(t++);
-        round_to_left<Element>(p, s);
       }
-      rescale();
       wait_phase(at.full(t), at.parity(t));
+      finish_output(blocks > 1);
+      rescale();
       start_output<Element, kHeadDim>(o, p, at.slot(t));
       product_wait<0>(o, p);
       release(t++);

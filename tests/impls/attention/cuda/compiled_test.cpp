@@ -203,6 +203,23 @@ TEST_F(CompiledKernels, OfHopperUseItsCopiesProductsAndRegisters) {
   EXPECT_EQ(found, 6);
 }
 
+// ptxas starts a wait for products as early as its run of instructions without branches allows. With the softmax in the
+// same run, the wait would come first, and the tensor cores would idle meanwhile.
+TEST_F(CompiledKernels, OfHopperWaitForNoProductInOneRunWithTheSoftmax) {
+  for (const Kernel& kernel : all_) {
+    if (!kernel.is(kOfHopper)) continue;
+    int waits = 0;
+    const std::string wait = "wgmma.wait_group.sync.aligned";
+    for (auto at = kernel.ptx.find(wait); at != std::string::npos; at = kernel.ptx.find(wait, at + 1)) {
+      const auto run = kernel.ptx.rfind("\n$L", at);
+      ASSERT_NE(run, std::string::npos);
+      EXPECT_EQ(kernel.ptx.substr(run, at - run).find("ex2.approx"), std::string::npos) << kernel.name;
+      ++waits;
+    }
+    EXPECT_EQ(waits, 5) << kernel.name;
+  }
+}
+
 TEST_F(CompiledKernels, EachBelongsToARegisteredTechnique) {
   const std::map<std::string, std::string> technique_of = {
       {"flash_attention_2_forward_kernel", "attention/flash-attention-2"},
