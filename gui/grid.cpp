@@ -1,15 +1,39 @@
 #include "gui/grid.h"
 
-#include <QFontMetrics>
+#include <QFontMetricsF>
+#include <QHash>
 #include <QHeaderView>
 #include <QKeyEvent>
+#include <QScrollBar>
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "gui/theme.h"
 
 namespace assay::gui {
 namespace {
+
+// How wide texts come out, without laying each of them out: what every letter takes, measured once. Kerning, which it
+// leaves out, only makes a text narrower.
+class LetterWidths {
+ public:
+  explicit LetterWidths(const QFont& font) : metrics_(font) {}
+  int of(const QString& text) {
+    double width = 0;
+    for (const QChar letter : text) {
+      double& held = letter.unicode() < 256 ? plain_[letter.unicode()] : others_[letter];
+      if (held == 0) held = metrics_.horizontalAdvance(letter);
+      width += held;
+    }
+    return static_cast<int>(width) + 1;
+  }
+
+ private:
+  QFontMetricsF metrics_;
+  std::array<double, 256> plain_{};
+  QHash<QChar, double> others_;
+};
 
 template <class Line>
 QString joined(const Grid& grid, const Line& line) {
@@ -93,8 +117,10 @@ QVariant GridModel::data(const QModelIndex& index, int role) const {
     case Qt::DisplayRole:
     case Qt::AccessibleTextRole:
       return cell.text;
-    case Qt::ToolTipRole:
-      return cell.tip.isEmpty() ? QVariant() : cell.tip;
+    case Qt::ToolTipRole: {
+      const QString tip = cell.tip.isEmpty() && grid_.tip ? grid_.tip(row.id, column) : cell.tip;
+      return tip.isEmpty() ? QVariant() : tip;
+    }
     case Qt::ForegroundRole:
       return cell.color.isValid() ? QVariant(cell.color) : QVariant();
     case Qt::TextAlignmentRole:
@@ -186,24 +212,25 @@ GridView::GridView(const QString& accessible_name, QWidget* parent) : QTableView
 
 void GridView::show_grid(Grid grid) {
   const qint64 selected = current_id();
+  // The same table with newer numbers stays where it was scrolled to.
+  const bool same = !grid.columns.empty() && grid.columns.size() == model_->grid().columns.size() &&
+                    grid.columns.front().title == model_->grid().columns.front().title;
+  const int scrolled = same ? verticalScrollBar()->value() : 0;
   const QSignalBlocker quiet(selectionModel());
   model_->set(std::move(grid));
-  // Widths from the longest texts by number of letters: measuring every cell of a long table is what would take time.
-  const QFontMetrics metrics(font());
   QFont bold = font();
   bold.setBold(true);
-  const QFontMetrics bold_metrics(bold);
+  LetterWidths plain_widths(font()), bold_widths(bold);
   natural_.clear();
   for (std::size_t column = 0; column < model_->grid().columns.size(); ++column) {
-    const QString* longest = &model_->grid().columns[column].title;
-    int width = metrics.horizontalAdvance(*longest) + 26;
+    int width = plain_widths.of(model_->grid().columns[column].title) + 26;
     qsizetype letters = 0;
-    for (const GridRow& row : model_->grid().rows)
-      if (column < row.cells.size() && row.cells[column].text.size() >= letters) {
-        letters = row.cells[column].text.size();
-        width = std::max(
-            width, (row.cells[column].strong ? bold_metrics : metrics).horizontalAdvance(row.cells[column].text) + 30);
-      }
+    for (const GridRow& row : model_->grid().rows) {
+      if (column >= row.cells.size()) continue;
+      const GridCell& cell = row.cells[column];
+      letters = std::max(letters, cell.text.size());
+      width = std::max(width, (cell.strong ? bold_widths : plain_widths).of(cell.text) + 30);
+    }
     // A column with nothing in it says nothing.
     const bool empty = letters == 0 && !model_->grid().rows.empty();
     setColumnHidden(static_cast<int>(column), empty);
@@ -211,6 +238,7 @@ void GridView::show_grid(Grid grid) {
   }
   fit_columns();
   if (selected != 0) select_id(selected);
+  if (scrolled > 0) verticalScrollBar()->setValue(scrolled);
 }
 
 void GridView::fit_columns() {

@@ -4,6 +4,7 @@
 #include <QColor>
 #include <QString>
 #include <QTableView>
+#include <functional>
 #include <vector>
 
 namespace assay::gui {
@@ -35,6 +36,8 @@ struct GridColumn {
 struct Grid {
   std::vector<GridColumn> columns;
   std::vector<GridRow> rows;
+  // Tooltips of cells without one of their own, made when they are asked for: thousands of rows have one each.
+  std::function<QString(qint64 id, std::size_t column)> tip = {};
 };
 
 QString as_markdown(const Grid& grid);

@@ -16,7 +16,8 @@ namespace {
 using assay::gui::MainWindow;
 
 struct Arguments {
-  std::string database;
+  std::vector<std::string> databases;  // several are looked at as one
+  std::vector<std::string> more;       // of --db
   std::string view;
   std::string run;
   std::string filter;
@@ -77,20 +78,23 @@ int take_picture(MainWindow& window, const Arguments& given) {
   return 0;
 }
 
-QString database_to_open(const Arguments& given, bool pictured) {
-  if (!given.database.empty()) return QString::fromStdString(given.database);
-  if (QFileInfo::exists(QStringLiteral("assay.db"))) return QStringLiteral("assay.db");
-  if (pictured) return QStringLiteral("assay.db");
+QStringList databases_to_open(const Arguments& given, bool pictured) {
+  QStringList named;
+  for (const std::string& path : given.databases) named << QString::fromStdString(path);
+  if (!named.isEmpty()) return named;
+  if (pictured || QFileInfo::exists(QStringLiteral("assay.db"))) return {QStringLiteral("assay.db")};
   const QSettings held(QStringLiteral("assay"), QStringLiteral("assay-gui"));
   const QStringList recent = held.value(QStringLiteral("recent")).toStringList();
-  return recent.isEmpty() ? QString() : recent.front();
+  return recent.isEmpty() ? QStringList() : recent.front().split(QLatin1Char('\n'));
 }
 
 int run(int argc, char** argv) {
   Arguments given;
   CLI::App parser{"assay-gui: look at a results database", "assay-gui"};
   parser.set_version_flag("--version", std::string("assay-gui ") + ASSAY_VERSION);
-  parser.add_option("database,--db", given.database, "results database")->envname("ASSAY_DB");
+  parser.add_option("databases", given.databases,
+                    "results databases; several are looked at as one (none: ASSAY_DB, else assay.db)");
+  parser.add_option("--db", given.more, "one more of them")->expected(1)->take_all();
   parser.add_option("--view", given.view, "the view to begin with")->type_name("VIEW");
   parser.add_option("--run", given.run, "run id or the start of one, a tag, latest, latest~1")->type_name("RUN");
   parser.add_option("--filter", given.filter, "as in the filter box");
@@ -104,6 +108,7 @@ int run(int argc, char** argv) {
   parser.footer(
       "Examples:\n"
       "  assay-gui results.db\n"
+      "  assay-gui mine.db theirs.db\n"
       "  assay-gui results.db --view explore --filter 'attention seq=16k'\n"
       "  assay-gui results.db --screenshot overview overview.png --size 2560x1440 --theme dark");
   try {
@@ -115,6 +120,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& wrong) {
     throw assay::UserError(std::string("gui: ") + wrong.what() + " (`assay-gui --help` shows what it takes)");
   }
+  given.databases.insert(given.databases.end(), given.more.begin(), given.more.end());
+  if (const char* named = std::getenv("ASSAY_DB"); named != nullptr && given.databases.empty())
+    given.databases.emplace_back(named);
   const bool pictured = !given.screenshot.empty();
   size_from(given.size);
   const bool display = std::getenv("DISPLAY") != nullptr || std::getenv("WAYLAND_DISPLAY") != nullptr;
@@ -131,7 +139,7 @@ int run(int argc, char** argv) {
   QApplication::setApplicationName(QStringLiteral("assay-gui"));
   assay::gui::apply_theme(application, wants_dark(given, pictured));
   MainWindow window(pictured ? assay::gui::Remember::nothing : assay::gui::Remember::layout);
-  if (const QString path = database_to_open(given, pictured); !path.isEmpty()) window.open(path);
+  if (const QStringList paths = databases_to_open(given, pictured); !paths.isEmpty()) window.open(paths);
   apply(window, given);
   if (pictured) return take_picture(window, given);
   window.show();

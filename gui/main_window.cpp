@@ -3,6 +3,7 @@
 #include <QApplication>
 #include <QClipboard>
 #include <QComboBox>
+#include <QDateTime>
 #include <QDragEnterEvent>
 #include <QFileDialog>
 #include <QFileInfo>
@@ -14,6 +15,7 @@
 #include <QSaveFile>
 #include <QSettings>
 #include <QShortcut>
+#include <QSplitter>
 #include <QStackedWidget>
 #include <QStatusBar>
 #include <QVBoxLayout>
@@ -33,6 +35,8 @@ namespace assay::gui {
 namespace {
 
 constexpr int most_recent_files = 8;
+constexpr QLatin1Char between_files(
+    '\n');  // of one entry of the recent files: no path of a file that people open has it
 
 QSettings settings() { return QSettings(QStringLiteral("assay"), QStringLiteral("assay-gui")); }
 
@@ -43,11 +47,14 @@ const char* keys_text =
     "<tr><td><b>j&nbsp;&nbsp;k</b></td><td>next and previous row</td></tr>"
     "<tr><td><b>Enter</b></td><td>open the row: its history, its details</td></tr>"
     "<tr><td><b>[&nbsp;&nbsp;]</b></td><td>the run before and the run after</td></tr>"
+    "<tr><td><b>i</b></td><td>the selected case: its launches, and how to get the number again</td></tr>"
+    "<tr><td><b>h</b></td><td>hold the page still while a run goes on</td></tr>"
     "<tr><td><b>Ctrl+K</b></td><td>every command by name</td></tr>"
     "<tr><td><b>Ctrl+C</b></td><td>copy the table for a spreadsheet (tab separated)</td></tr>"
     "<tr><td><b>Ctrl+Shift+C</b></td><td>copy it as Markdown</td></tr>"
     "<tr><td><b>Ctrl+E</b></td><td>export the view: PNG, SVG or CSV</td></tr>"
-    "<tr><td><b>Ctrl+O</b></td><td>open a database; dropping a file on the window does too</td></tr>"
+    "<tr><td><b>Ctrl+O</b></td><td>open a database; dropping files on the window does too</td></tr>"
+    "<tr><td><b>Ctrl+Shift+O</b></td><td>look at another database together with this one</td></tr>"
     "<tr><td><b>wheel, drag</b></td><td>zoom and move a plot; a double click shows all of it again</td></tr>"
     "</table>"
     "<p>Filter: words, <code>technique=flash-attention-2</code>, <code>dtype=bf16,fp16</code>, "
@@ -66,7 +73,11 @@ MainWindow::MainWindow(Remember remember, QWidget* parent) : QMainWindow(parent)
   across->addWidget(make_sidebar());
   auto* right = new QVBoxLayout;
   right->setSpacing(0);
+  chips_ = new FilterChips(session_);
   right->addWidget(make_topbar());
+  right->addWidget(chips_);
+  live_ = new LiveBar(session_);
+  right->addWidget(live_);
   right->addWidget(make_banner());
   stack_ = new QStackedWidget;
   right->addWidget(stack_, 1);
@@ -85,6 +96,10 @@ MainWindow::MainWindow(Remember remember, QWidget* parent) : QMainWindow(parent)
   add_view(new TimelineView(session_));
   add_view(new ClaimsView(session_));
   add_view(new RunsView(session_));
+  drawer_ = new CaseDrawer(session_, this);
+  addDockWidget(Qt::RightDockWidgetArea, drawer_);
+  setTabOrder(filter_, chips_->add_button());
+  setTabOrder(chips_->add_button(), run_box_);
   add_keys();
 
   connect(&session_, &Session::database_changed, this, [this] {
@@ -97,18 +112,20 @@ MainWindow::MainWindow(Remember remember, QWidget* parent) : QMainWindow(parent)
   });
   connect(&session_, &Session::filter_changed, this, [this] {
     if (filter_->text().toStdString() != session_.filter().text) filter_->setText(text_of(session_.filter().text));
-    mark_stale();
+    for (View* view : views_) stale_[view] = true;
+    refresh_current();
   });
   connect(&session_, &Session::case_changed, this, [this] {
     for (View* view : views_)
       if (view != current()) stale_[view] = true;
+    drawer_->refresh();
   });
+  connect(&session_, &Session::followed, this, &MainWindow::show_live);
   connect(&session_, &Session::failed, this, &MainWindow::show_failure);
   show_view(QStringLiteral("overview"));
   resize(1280, 800);
   if (remember_ == Remember::layout) {
-    restoreGeometry(settings().value(QStringLiteral("geometry")).toByteArray());
-    if (const QString last = settings().value(QStringLiteral("view")).toString(); !last.isEmpty()) show_view(last);
+    restore_layout();
     session_.set_following(true);
   }
 }
@@ -156,6 +173,7 @@ QWidget* MainWindow::make_topbar() {
     if (table->current_id() == 0) table->move(0);
   };
   layout->addWidget(filter_, 3);
+  layout->addWidget(chips_->add_button());
   auto* before = new QPushButton(QStringLiteral("["));
   before->setToolTip(tr("the run before"));
   before->setAccessibleName(tr("the run before"));
@@ -166,7 +184,7 @@ QWidget* MainWindow::make_topbar() {
   connect(after, &QPushButton::clicked, this, [this] { session_.step_run(-1); });
   run_box_ = new QComboBox;
   run_box_->setAccessibleName(tr("run"));
-  run_box_->setMinimumWidth(330);
+  run_box_->setMinimumWidth(300);
   connect(run_box_, &QComboBox::activated, this,
           [this](int row) { session_.choose_run(run_box_->itemData(row).toString().toStdString()); });
   auto* hand_out = new QPushButton(tr("Export"));
@@ -194,9 +212,9 @@ QWidget* MainWindow::make_banner() {
   banner_->setWordWrap(true);
   banner_->setTextInteractionFlags(Qt::TextSelectableByMouse);
   auto* again = new QPushButton(tr("Try again"));
-  connect(again, &QPushButton::clicked, this, [this] { open(session_.path()); });
+  connect(again, &QPushButton::clicked, this, [this] { open(session_.paths()); });
   auto* other = new QPushButton(tr("Open another"));
-  connect(other, &QPushButton::clicked, this, &MainWindow::choose_file);
+  connect(other, &QPushButton::clicked, this, [this] { choose_file(false); });
   layout->addWidget(banner_, 1);
   layout->addWidget(again);
   layout->addWidget(other);
@@ -214,6 +232,13 @@ void MainWindow::add_view(View* view) {
   button->setToolTip(tr("key %1").arg(views_.size()));
   connect(button, &QPushButton::clicked, this, [this, id = view->id()] { show_view(id); });
   connect(view, &View::view_wanted, this, &MainWindow::show_view);
+  connect(view, &View::comparison_wanted, this, [this](const QString& base, const QString& contender) {
+    View* compare = this->view(QStringLiteral("compare"));
+    compare->set_arguments({{QStringLiteral("base"), base}, {QStringLiteral("against"), contender}});
+    stale_[compare] = true;
+    show_view(compare->id());
+  });
+  connect(view, &View::details_wanted, this, [this] { drawer_->show(); });
   buttons_.push_back(button);
   nav_->addWidget(button);
 }
@@ -234,25 +259,34 @@ void MainWindow::add_keys() {
   key(Qt::Key_BracketRight, [this] { session_.step_run(-1); });
   key(Qt::Key_Question, [this] { show_help(); });
   key(Qt::CTRL | Qt::Key_K, [this] { show_palette(); });
-  key(Qt::CTRL | Qt::Key_O, [this] { choose_file(); });
+  key(Qt::Key_I, [this] { drawer_->setVisible(drawer_->isHidden()); });
+  key(Qt::Key_H, [this] { session_.set_held(!session_.held()); });
+  key(Qt::CTRL | Qt::Key_O, [this] { choose_file(false); });
+  key(Qt::CTRL | Qt::SHIFT | Qt::Key_O, [this] { choose_file(true); });
   key(Qt::CTRL | Qt::Key_E, [this] { choose_export(); });
   key(Qt::CTRL | Qt::Key_C, [this] { copy_tsv(); });
   key(Qt::CTRL | Qt::SHIFT | Qt::Key_C, [this] { copy_markdown(); });
-  key(Qt::Key_F5, [this] { open(session_.path()); });
+  key(Qt::Key_F5, [this] { open(session_.paths()); });
 }
 
-bool MainWindow::open(const QString& path) {
-  const bool opened = session_.open(path);
+bool MainWindow::open(const QStringList& paths) {
+  const bool opened = session_.open(paths);
+  QStringList names, full;
+  for (const QString& path : paths) {
+    names << QFileInfo(path).fileName();
+    full << QFileInfo(path).absoluteFilePath();
+  }
   if (opened && remember_ == Remember::layout) {
     QSettings held = settings();
     QStringList recent = held.value(QStringLiteral("recent")).toStringList();
-    const QString full = QFileInfo(path).absoluteFilePath();
-    recent.removeAll(full);
-    recent.prepend(full);
+    const QString entry = full.join(between_files);
+    recent.removeAll(entry);
+    recent.prepend(entry);
     while (recent.size() > most_recent_files) recent.removeLast();
     held.setValue(QStringLiteral("recent"), recent);
   }
-  setWindowTitle(opened ? QStringLiteral("%1 · assay").arg(QFileInfo(path).fileName()) : QStringLiteral("assay"));
+  setWindowTitle(opened ? QStringLiteral("%1 · assay").arg(names.join(QStringLiteral(" + ")))
+                        : QStringLiteral("assay"));
   return opened;
 }
 
@@ -283,7 +317,11 @@ void MainWindow::mark_stale() {
   for (View* view : views_) stale_[view] = true;
   refresh_current();
   show_status();
+  drawer_->refresh();
+  show_live();
 }
+
+void MainWindow::show_live() { live_->refresh(QDateTime::currentMSecsSinceEpoch() * 1'000'000); }
 
 void MainWindow::refresh_current() {
   View* view = current();
@@ -320,8 +358,10 @@ void MainWindow::show_status() {
   status_->setToolTip(session_.path());
   const auto data = session_.run();
   if (!data) return status_->setText(session_.path());
+  QStringList names;
+  for (const QString& path : session_.paths()) names << QFileInfo(path).fileName();
   status_->setText(tr("%1 · %2 · %3 cases · %4")
-                       .arg(QFileInfo(session_.path()).fileName(), text_of(data->run.machine.name))
+                       .arg(names.join(QStringLiteral(" + ")), text_of(data->run.machine.name))
                        .arg(data->cases.size())
                        .arg(text_of(data->run.machine.cpu)));
 }
@@ -359,7 +399,9 @@ bool MainWindow::export_to(const QString& path) {
 }
 
 QString MainWindow::how_to_show_again() const {
-  QString line = QStringLiteral("assay gui --db %1 --view %2").arg(session_.path(), current()->id());
+  QString line = QStringLiteral("assay gui");
+  for (const QString& path : session_.paths()) line += QStringLiteral(" --db '%1'").arg(path);
+  line += QStringLiteral(" --view %1").arg(current()->id());
   if (!session_.filter().text.empty()) line += QStringLiteral(" --filter '%1'").arg(text_of(session_.filter().text));
   if (run_box_->currentIndex() > 0) line += QStringLiteral(" --run %1").arg(run_box_->currentData().toString().left(8));
   for (const QString& argument : current()->arguments()) line += QStringLiteral(" --set '%1'").arg(argument);
@@ -382,11 +424,18 @@ std::vector<Command> MainWindow::commands() {
                  }});
   all.push_back({tr("Export as PNG, SVG or CSV"), QStringLiteral("Ctrl+E"), [this] { choose_export(); }});
   all.push_back({theme().dark ? tr("Light theme") : tr("Dark theme"), {}, [this] { set_dark(!theme().dark); }});
-  all.push_back({tr("Open a database"), QStringLiteral("Ctrl+O"), [this] { choose_file(); }});
+  all.push_back({tr("Open a database"), QStringLiteral("Ctrl+O"), [this] { choose_file(false); }});
+  all.push_back({tr("Add a database"), QStringLiteral("Ctrl+Shift+O"), [this] { choose_file(true); }});
+  all.push_back({tr("The case: launches, how to get it again"), QStringLiteral("i"),
+                 [this] { drawer_->setVisible(drawer_->isHidden()); }});
+  all.push_back({session_.held() ? tr("Let the page go on") : tr("Hold the page still"), QStringLiteral("h"),
+                 [this] { session_.set_held(!session_.held()); }});
   all.push_back({tr("Keys"), QStringLiteral("?"), [this] { show_help(); }});
   if (remember_ == Remember::layout)
     for (const QString& file : settings().value(QStringLiteral("recent")).toStringList())
-      all.push_back({tr("Open %1").arg(file), {}, [this, file] { open(file); }});
+      all.push_back({tr("Open %1").arg(QString(file).replace(between_files, QStringLiteral(" + "))), {}, [this, file] {
+                       open(file.split(between_files));
+                     }});
   if (session_.database() != nullptr) {
     int newest = 0;
     for (const auto& run : session_.database()->runs()) {
@@ -419,10 +468,15 @@ void MainWindow::show_help() {
   box.exec();
 }
 
-void MainWindow::choose_file() {
-  const QString path = QFileDialog::getOpenFileName(this, tr("Open a results database"), session_.path(),
-                                                    tr("Results (*.db);;All files (*)"));
-  if (!path.isEmpty()) open(path);
+void MainWindow::choose_file(bool add) {
+  const QStringList chosen = QFileDialog::getOpenFileNames(
+      this, add ? tr("Look at another results database too") : tr("Open results databases"),
+      session_.paths().isEmpty() ? QString() : session_.paths().front(), tr("Results (*.db);;All files (*)"));
+  if (chosen.isEmpty()) return;
+  QStringList paths = add ? session_.paths() : QStringList();
+  for (const QString& path : chosen)
+    if (!paths.contains(path)) paths << path;
+  open(paths);
 }
 
 void MainWindow::choose_export() {
@@ -437,10 +491,12 @@ void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
 }
 
 void MainWindow::dropEvent(QDropEvent* event) {
-  const QList<QUrl> files = event->mimeData()->urls();
-  if (files.isEmpty() || !files.front().isLocalFile()) return;
+  QStringList paths;
+  for (const QUrl& file : event->mimeData()->urls())
+    if (file.isLocalFile()) paths << file.toLocalFile();
+  if (paths.isEmpty()) return;
   event->acceptProposedAction();
-  open(files.front().toLocalFile());
+  open(paths);
 }
 
 void MainWindow::keyPressEvent(QKeyEvent* event) {
@@ -456,12 +512,34 @@ void MainWindow::keyPressEvent(QKeyEvent* event) {
 }
 
 void MainWindow::closeEvent(QCloseEvent* event) {
-  if (remember_ == Remember::layout) {
-    QSettings held = settings();
-    held.setValue(QStringLiteral("geometry"), saveGeometry());
-    held.setValue(QStringLiteral("view"), current()->id());
-  }
+  if (remember_ == Remember::layout) remember_layout();
   QMainWindow::closeEvent(event);
+}
+
+void MainWindow::remember_layout() {
+  QSettings held = settings();
+  held.setValue(QStringLiteral("geometry"), saveGeometry());
+  held.setValue(QStringLiteral("view"), current()->id());
+  held.setValue(QStringLiteral("filter"), text_of(session_.filter().text));
+  held.setValue(QStringLiteral("drawer"), !drawer_->isHidden());
+  for (const View* view : views_) {
+    int which = 0;
+    for (const QSplitter* splitter : view->findChildren<QSplitter*>())
+      held.setValue(QStringLiteral("splitters/%1/%2").arg(view->id()).arg(which++), splitter->saveState());
+  }
+}
+
+void MainWindow::restore_layout() {
+  const QSettings held = settings();
+  restoreGeometry(held.value(QStringLiteral("geometry")).toByteArray());
+  for (View* view : views_) {
+    int which = 0;
+    for (QSplitter* splitter : view->findChildren<QSplitter*>())
+      splitter->restoreState(held.value(QStringLiteral("splitters/%1/%2").arg(view->id()).arg(which++)).toByteArray());
+  }
+  session_.set_filter(held.value(QStringLiteral("filter")).toString());
+  if (held.value(QStringLiteral("drawer")).toBool()) drawer_->show();
+  if (const QString last = held.value(QStringLiteral("view")).toString(); !last.isEmpty()) show_view(last);
 }
 
 }  // namespace assay::gui

@@ -4,8 +4,11 @@
 #include <map>
 #include <vector>
 
+#include "gui/case_drawer.h"
 #include "gui/command_palette.h"
 #include "gui/filter_box.h"
+#include "gui/filter_chips.h"
+#include "gui/live_bar.h"
 #include "gui/session.h"
 #include "gui/views/view.h"
 
@@ -26,12 +29,16 @@ class MainWindow : public QMainWindow {
   ~MainWindow() override;
 
   Session& session() { return session_; }
-  bool open(const QString& path);
-  bool show_view(const QString& id);  // false: there is none of that id
+  bool open(const QString& path) { return open(QStringList{path}); }
+  bool open(const QStringList& paths);  // several are looked at as one
+  bool show_view(const QString& id);    // false: there is none of that id
   View* current() const;
   View* view(const QString& id) const;
   QStringList view_ids() const;
   FilterBox* filter_box() const { return filter_; }
+  FilterChips* chips() const { return chips_; }
+  LiveBar* live_bar() const { return live_; }
+  CaseDrawer* drawer() const { return drawer_; }
   QString banner() const;  // "" while all is well
   void copy_markdown();
   void copy_tsv();
@@ -57,9 +64,12 @@ class MainWindow : public QMainWindow {
   void list_runs();
   void show_failure(const QString& line);
   void show_status();
+  void show_live();
   void show_palette();
   void show_help();
-  void choose_file();
+  void choose_file(bool add);  // beside those that are open, or instead of them
+  void restore_layout();
+  void remember_layout();
   void choose_export();
   void set_dark(bool dark);
 
@@ -72,6 +82,9 @@ class MainWindow : public QMainWindow {
   QStackedWidget* stack_ = nullptr;
   QComboBox* run_box_ = nullptr;
   FilterBox* filter_ = nullptr;
+  FilterChips* chips_ = nullptr;
+  LiveBar* live_ = nullptr;
+  CaseDrawer* drawer_ = nullptr;
   QWidget* banner_bar_ = nullptr;
   QLabel* banner_ = nullptr;
   QLabel* status_ = nullptr;

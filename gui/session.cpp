@@ -1,6 +1,5 @@
 #include "gui/session.h"
 
-#include <QFileInfo>
 #include <algorithm>
 
 #include "datasets/user_error.h"
@@ -33,19 +32,22 @@ bool Session::guarded(const std::function<void()>& body) {
     fail(text_of(wrong.what()));
   } catch (const std::exception& broken) {
     // A file that changed under the reader shows itself as a broken invariant as often as by its name.
-    fail(tr("%1: reading failed: %2").arg(path_, text_of(broken.what())));
+    fail(tr("%1: reading failed: %2").arg(path(), text_of(broken.what())));
   }
   return false;
 }
 
-bool Session::open(const QString& path) {
-  path_ = path;
+bool Session::open(const QStringList& paths) {
+  paths_ = paths;
   database_.reset();
   run_id_.clear();
   case_.reset();
   newest_ = true;
+  waiting_ = false;
   const bool opened = guarded([&] {
-    database_ = std::make_unique<Database>(path.toStdString());
+    std::vector<std::string> files;
+    for (const QString& path : paths) files.push_back(path.toStdString());
+    database_ = std::make_unique<Database>(std::move(files));
     if (!database_->runs().empty()) run_id_ = database_->runs().front().id;
   });
   if (!opened) database_.reset();
@@ -88,26 +90,40 @@ void Session::select_case(std::int64_t id) {
   Q_EMIT case_changed();
 }
 
+void Session::set_held(bool held) {
+  held_ = held;
+  if (!held && waiting_) guarded([this] { take_news(); });
+  Q_EMIT followed();
+}
+
+void Session::take_news() {
+  waiting_ = false;
+  database_->reload();
+  if (newest_ && !database_->runs().empty()) run_id_ = database_->runs().front().id;
+  Q_EMIT run_changed();
+}
+
 void Session::look() {
   if (!database_) return;
-  Database::Change change = Database::Change::none;
-  if (!guarded([&] { change = database_->look(); })) return;
-  switch (change) {
+  Database::Look seen;
+  if (!guarded([&] { seen = database_->look(); })) return;
+  switch (seen.change) {
     case Database::Change::none:
       if (!failure_.isEmpty()) fail({});
-      return;
+      break;
     case Database::Change::gone:
-      fail(tr("%1 was deleted or moved. What is shown was read before.").arg(path_));
-      return;
+      return fail(tr("%1 was deleted or moved. What is shown was read before.").arg(text_of(seen.path)));
     case Database::Change::replaced:
-      fail(tr("%1 was replaced by another file. What is shown is the old one.").arg(path_));
-      return;
+      return fail(tr("%1 was replaced by another file. What is shown is the old one.").arg(text_of(seen.path)));
     case Database::Change::written:
       if (!failure_.isEmpty()) fail({});
-      if (newest_ && !database_->runs().empty()) run_id_ = database_->runs().front().id;
-      Q_EMIT run_changed();
-      return;
+      if (held_)
+        waiting_ = true;
+      else
+        guarded([this] { take_news(); });
+      break;
   }
+  Q_EMIT followed();
 }
 
 }  // namespace assay::gui

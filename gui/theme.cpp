@@ -71,6 +71,20 @@ QComboBox QAbstractItemView { background: %panel; border: 1px solid %line; selec
 QPushButton { background: %raised; border: 1px solid %line; border-radius: 5px; padding: 4px 11px; min-height: 19px; }
 QPushButton:focus { border: 1px solid %accent; }
 QPushButton:checked { background: %accent; color: %window; }
+QPushButton#chip { padding: 1px 9px; min-height: 17px; border-radius: 10px; }
+QToolButton { background: %raised; border: 1px solid %line; border-radius: 5px; padding: 4px 9px; min-height: 19px; }
+QToolButton:focus { border: 1px solid %accent; }
+QToolButton::menu-indicator { image: none; }
+QWidget#chips { background: %panel; border-bottom: 1px solid %line; }
+QWidget#livebar { background: %raised; border-bottom: 1px solid %line; }
+QProgressBar { background: %window; border: 1px solid %line; border-radius: 5px; text-align: center; min-height: 17px; }
+QProgressBar::chunk { background: %accent; border-radius: 4px; }
+QDockWidget { background: %window; }
+QDockWidget::title { background: %panel; padding: 6px 12px; border-bottom: 1px solid %line; }
+QPlainTextEdit { background: %panel; border: 1px solid %line; border-radius: 6px; }
+QMenu { background: %panel; border: 1px solid %line; }
+QMenu::item { padding: 5px 22px; }
+QMenu::item:selected { background: %raised; }
 QPushButton#nav { background: transparent; border: 0; border-radius: 6px; padding: 7px 10px; text-align: left; }
 QPushButton#nav:hover { background: %raised; }
 QPushButton#nav:checked { background: %raised; color: %text; font-weight: 600; }

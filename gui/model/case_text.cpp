@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <ctime>
 #include <map>
 
@@ -46,6 +47,9 @@ CaseInfo case_info(std::int64_t id, const results_db::CaseRecord& record) {
     }
     info.parameters.push_back(std::move(parameter));
   }
+  info.searched = record.key + '\n' + parameters_text(info);
+  std::transform(info.searched.begin(), info.searched.end(), info.searched.begin(),
+                 [](unsigned char letter) { return std::tolower(letter); });
   return info;
 }
 

@@ -21,6 +21,7 @@ struct CaseInfo {
   std::string family;  // attention
   std::string name;    // flash-attention-2
   std::vector<Parameter> parameters;
+  std::string searched;  // key and written parameters in small letters: what the words of a filter look at
 
   const Parameter* parameter(const std::string& wanted) const;
 };

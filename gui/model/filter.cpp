@@ -82,11 +82,8 @@ bool equal(const Field& field, const std::string& name, const std::string& wante
 
 bool holds(const FilterTerm& term, const CaseResult& result) {
   if (term.comparison == Comparison::expression) return std::regex_search(result.info.record.key, *term.expression);
-  if (term.comparison == Comparison::contains) {
-    const std::string& word = term.values.front();
-    return lower(result.info.record.key).find(word) != std::string::npos ||
-           lower(parameters_text(result.info)).find(word) != std::string::npos;
-  }
+  if (term.comparison == Comparison::contains)
+    return result.info.searched.find(term.values.front()) != std::string::npos;
   if (term.values.empty()) return true;  // still being typed
   const auto field = field_of(result, term.field);
   if (!field) return false;

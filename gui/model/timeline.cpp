@@ -162,6 +162,61 @@ LaneUse use_of(const Lane& lane, std::int64_t from, std::int64_t to) {
   return use;
 }
 
+namespace {
+
+bool same_times(const Lane& a, const Lane& b) {
+  return a.kind == b.kind &&
+         std::equal(a.bars.begin(), a.bars.end(), b.bars.begin(), b.bars.end(),
+                    [](const Bar& x, const Bar& y) { return x.start == y.start && x.end == y.end; });
+}
+
+}  // namespace
+
+std::map<std::string, std::string> alike_groups(const TimelineData& data) {
+  std::map<std::string, std::vector<const Lane*>> lanes;
+  std::vector<std::string> order;
+  for (const Lane& lane : data.lanes) {
+    if (lanes[lane.group].empty()) order.push_back(lane.group);
+    lanes[lane.group].push_back(&lane);
+  }
+  const auto hash_of = [&](const std::string& group) {
+    std::uint64_t hash = 0xcbf29ce484222325;
+    for (const Lane* lane : lanes[group])
+      for (const Bar& bar : lane->bars)
+        for (const auto value : {bar.start, bar.end}) hash = (hash ^ static_cast<std::uint64_t>(value)) * 0x100000001b3;
+    return hash;
+  };
+  std::map<std::string, std::string> leader;
+  std::multimap<std::uint64_t, std::string> leaders;
+  for (const std::string& group : order) {
+    const std::uint64_t hash = hash_of(group);
+    leader[group] = group;
+    for (auto [at, end] = leaders.equal_range(hash); at != end; ++at) {
+      const auto &ours = lanes[group], &theirs = lanes[at->second];
+      if (!std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end(),
+                      [](const Lane* a, const Lane* b) { return same_times(*a, *b); }))
+        continue;
+      leader[group] = at->second;
+      break;
+    }
+    if (leader[group] == group) leaders.emplace(hash, group);
+  }
+  return leader;
+}
+
+TimelineData only_lanes(const TimelineData& data, const std::vector<std::string>& names) {
+  TimelineData out;
+  out.names = data.names;
+  out.begin = data.begin;
+  out.end = data.end;
+  for (const Lane& lane : data.lanes)
+    if (std::find(names.begin(), names.end(), lane.name) != names.end()) {
+      out.bars += lane.bars.size();
+      out.lanes.push_back(lane);
+    }
+  return out;
+}
+
 bool is_waiting(const Lane& lane) { return lane.kind == "wait"; }
 
 std::int64_t exposed(const TimelineData& data, const Lane& lane, std::int64_t from, std::int64_t to) {

@@ -1,6 +1,7 @@
 #pragma once
 // Timelines: what every lane does when, in forms that can be drawn at any zoom without looking at every interval.
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,12 @@ struct LaneUse {
   std::size_t bars = 0;
 };
 LaneUse use_of(const Lane& lane, std::int64_t from, std::int64_t to);
+
+// For every group of lanes (a rank) the first one whose lanes do the same at the same times, itself where there is none
+// before it: ranks of a symmetric program are many and alike. O(bars).
+std::map<std::string, std::string> alike_groups(const TimelineData& data);
+// The lanes named, over the same stretch of time.
+TimelineData only_lanes(const TimelineData& data, const std::vector<std::string>& names);
 
 // Waiting is drawn, but it is no work: such a lane is on no chain and its time is nobody's busy time.
 bool is_waiting(const Lane& lane);

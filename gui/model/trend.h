@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "gui/model/database.h"
+#include "harness/stats/change_points.h"
 #include "harness/stats/decide.h"
+#include "harness/stats/median.h"
 
 namespace assay::gui {
 
@@ -19,14 +21,37 @@ struct TrendPoint {
   bool build_changed = false, machine_changed = false;  // since the point before
 };
 
+// A stretch of runs at one level, by the change points of `assay history`.
+struct TrendLevel {
+  std::size_t first = 0, last = 0;    // indices into the points, both included
+  double level = 0;                   // median of the runs' medians
+  harness::stats::Interval interval;  // of that median; not bounded() below six runs
+};
+
+struct TrendChange {
+  harness::stats::ChangeKind kind = harness::stats::ChangeKind::step;
+  std::size_t before = 0;  // the last point at the old level
+  std::size_t at = 0;      // the first at the new one (of a ramp about where it begins)
+  double ratio = 1;        // new level over old
+};
+
 struct Trend {
+  std::string metric = "time";
   std::string unit = "s";
+  bool lower_is_better = true;
   results_db::Provenance provenance = results_db::Provenance::measured;
   std::vector<TrendPoint> points;  // oldest first
 };
 
-// Of the case's time over all runs of one machine.
-Trend trend_of(Database& database, const CaseInfo& info, const std::string& machine);
+// Of one metric of the case over all runs of one machine.
+Trend trend_of(Database& database, const CaseInfo& info, const std::string& machine, const Value& value);
+
+struct TrendLevels {
+  std::vector<TrendLevel> levels;
+  std::vector<TrendChange> changes;
+};
+// Runs that do not follow the code (launched for one comparison, to confirm a suspicion) belong to no level.
+TrendLevels levels_of(const Database& database, const Trend& trend, const harness::stats::ChangeRule& rule = {});
 
 // The newest point next to the one before it, and next to the one that was newest a week before: by the shared library,
 // both together.
@@ -34,6 +59,8 @@ struct TrendAnswer {
   harness::stats::Decision last, week;
   std::optional<std::size_t> last_from, week_from;  // indices into the points
 };
+harness::stats::Decision judge_pair(Database& database, const CaseInfo& info, const Trend& trend, std::size_t from,
+                                    std::size_t to);
 TrendAnswer judge_trend(Database& database, const CaseInfo& info, const Trend& trend, std::size_t at);
 
 struct Segment {

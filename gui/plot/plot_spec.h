@@ -2,6 +2,7 @@
 // What a plot shows, as values: views make it, PlotView draws it, tests read it.
 #include <QColor>
 #include <QString>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -47,6 +48,9 @@ struct PlotReference {
   QString text;
   QColor color;
   Qt::PenStyle pen = Qt::DashDotLine;
+  bool movable = false;   // with the mouse, or with the arrow keys
+  bool stretches = true;  // the axis reaches to it; else it is named at the edge that it lies beyond
+  QString tip = {};
 };
 
 // A straight line between two points that no series is: a roof, a level.
@@ -63,7 +67,8 @@ struct PlotSpec {
   std::vector<PlotSeries> series;
   std::vector<PlotReference> references;
   std::vector<PlotSegment> segments;
-  std::optional<std::pair<double, double>> x_range;               // where several plots are to share it
+  std::optional<std::pair<double, double>> x_range;  // where several plots are to share it
+  std::function<QString(qint64 id)> tip;             // of points without one of their own: made when it is asked for
   double shade_after = std::numeric_limits<double>::quiet_NaN();  // x from where on the ground is shaded
 };
 

@@ -1,6 +1,8 @@
 #include "gui/plot/plot_view.h"
 
+#include <QApplication>
 #include <QGraphicsItem>
+#include <QKeyEvent>
 #include <QMouseEvent>
 #include <QPainter>
 #include <QToolTip>
@@ -11,7 +13,9 @@
 #include <QtCharts/QScatterSeries>
 #include <QtCharts/QValueAxis>
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include "gui/plot/ticks.h"
 #include "gui/theme.h"
@@ -21,9 +25,11 @@ namespace {
 
 constexpr double top_margin = 26, bottom_margin = 40, least_right = 16;
 constexpr int text_height = 15;
-// Qt Charts lays out all series anew for each one that is added and keeps an item a marker: hundreds take it seconds.
-// So many are painted here.
-constexpr std::size_t most_chart_series = 24;
+// Qt Charts lays out all series anew for each one that is added and keeps an item a marker: hundreds take it seconds,
+// and a dozen more than a keystroke has. More than these are painted here, and look the same.
+constexpr std::size_t most_chart_series = 4, most_chart_points = 64;
+constexpr std::size_t crowded_points = 400;
+constexpr double marker_reach = 4;  // pixels from its middle
 
 bool usable(double value, bool log) { return std::isfinite(value) && (!log || value > 0); }
 
@@ -43,8 +49,9 @@ std::pair<double, double> padded(std::pair<double, double> range, const PlotAxis
   }
   if (axis.kind == AxisKind::moment && range.first == range.second) return {range.first - 43200, range.first + 43200};
   if (axis.from_zero) return {std::min(0.0, range.first * 1.06), std::max(range.second, 0.0) * 1.06};
-  const double room =
-      range.second > range.first ? 0.06 * (range.second - range.first) : std::max(std::abs(range.first) * 0.1, 1e-12);
+  // What rounding alone tells apart is one value: ticks between such have no digits to tell them by.
+  const bool apart = range.second - range.first > 1e-9 * std::max(std::abs(range.first), std::abs(range.second));
+  const double room = apart ? 0.06 * (range.second - range.first) : std::max(std::abs(range.first) * 0.1, 1e-12);
   return {range.first - room, range.second + room};
 }
 
@@ -63,6 +70,28 @@ QScatterSeries::MarkerShape shape_of(int marker) {
       return QScatterSeries::MarkerShapeRotatedRectangle;
     default:
       return QScatterSeries::MarkerShapeTriangle;
+  }
+}
+
+bool few(const PlotSpec& spec) {
+  std::size_t points = 0;
+  for (const PlotSeries& series : spec.series) points += series.points.size();
+  return spec.series.size() <= most_chart_series && points <= most_chart_points;
+}
+
+// The shapes of QScatterSeries, in the order of shape_of.
+void draw_marker(QPainter& painter, int marker, QPointF at) {
+  constexpr double r = marker_reach;
+  switch (marker % 4) {
+    case 0:
+      return painter.drawEllipse(at, r, r);
+    case 1:
+      return painter.drawRect(QRectF(at.x() - r, at.y() - r, 2 * r, 2 * r));
+    case 2:
+      return painter.drawPolygon(
+          QPolygonF({at + QPointF(0, -r), at + QPointF(r, 0), at + QPointF(0, r), at + QPointF(-r, 0)}));
+    default:
+      return painter.drawPolygon(QPolygonF({at + QPointF(0, -r), at + QPointF(r, r), at + QPointF(-r, r)}));
   }
 }
 
@@ -107,7 +136,7 @@ void PlotOverlay::paint(QPainter* painter, const QStyleOptionGraphicsItem* /*opt
   font.setPixelSize(11);
   painter->setFont(font);
   if (layer_ == Layer::above_series) {
-    if (view_->spec_.series.size() > most_chart_series) paint_series(*painter, area);
+    if (!few(view_->spec_)) paint_series(*painter, area);
     return paint_names(*painter, area);
   }
   paint_axes(*painter, area);
@@ -125,6 +154,14 @@ void PlotOverlay::paint_axes(QPainter& painter, const QRectF& area) const {
     QColor shade = look.line;
     shade.setAlpha(90);
     painter.fillRect(QRectF(QPointF(from, area.top()), area.bottomRight()), shade);
+  }
+  if (view_->band_) {
+    QColor shade = look.accent;
+    shade.setAlpha(50);
+    painter.fillRect(QRectF(QPointF(view_->position(view_->band_->first, view_->y_.first).x(), area.top()),
+                            QPointF(view_->position(view_->band_->second, view_->y_.first).x(), area.bottom()))
+                         .normalized(),
+                     shade);
   }
   QColor faint = look.line;
   faint.setAlpha(150);
@@ -207,23 +244,49 @@ void PlotOverlay::paint_marks(QPainter& painter, const QRectF& area) const {
       painter.restore();
     }
   }
+  std::array<int, 2> beyond = {0, 0};  // references named at the top and at the bottom
+  std::vector<QRectF> written;
   for (const PlotReference& reference : view_->spec_.references) {
-    painter.setPen(QPen(reference.color, 1.2, reference.pen));
+    painter.setPen(QPen(reference.color, reference.movable ? 2.0 : 1.2, reference.pen));
     if (reference.vertical) {
-      const double x = view_->position(reference.value, view_->y_.first).x();
-      painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()));
-      const double width = metrics.horizontalAdvance(reference.text);
+      double x = view_->position(reference.value, view_->y_.first).x();
+      QString text = metrics.elidedText(reference.text, Qt::ElideRight, 0.45 * area.width());
+      if (x < area.left() || x > area.right()) {
+        if (reference.stretches) continue;  // zoomed away
+        text = x < area.left() ? QStringLiteral("← ") + text : text + QStringLiteral(" →");
+        x = std::clamp(x, area.left(), area.right());
+      } else {
+        painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()));
+      }
+      const double width = metrics.horizontalAdvance(text);
       const bool left = x + width + 6 > area.right();
+      QRectF place(left ? x - width - 4 : x + 4, area.top() + 1, width + 2, text_height);
+      // Marks close to each other are named below one another.
+      const auto taken = [&] {
+        return std::any_of(written.begin(), written.end(),
+                           [&](const QRectF& other) { return other.intersects(place); });
+      };
+      while (taken() && place.bottom() < area.bottom()) place.translate(0, text_height);
+      written.push_back(place);
       painter.setPen(reference.color);
-      painter.drawText(QRectF(left ? x - width - 4 : x + 4, area.top() + 1, width + 2, text_height), Qt::AlignLeft,
-                       reference.text);
-    } else {
-      const double y = view_->position(view_->x_.first, reference.value).y();
-      painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y));
-      painter.setPen(reference.color);
-      painter.drawText(QRectF(area.left() + 5, y - text_height, area.width() - 8, text_height), Qt::AlignLeft,
-                       reference.text);
+      painter.drawText(place, Qt::AlignLeft, text);
+      continue;
     }
+    const double y = view_->position(view_->x_.first, reference.value).y();
+    painter.setPen(QPen(reference.color, 1.2, reference.pen));
+    QRectF place(area.left() + 5, y - text_height, area.width() - 8, text_height);
+    QString text = reference.text;
+    if (y < area.top() || y > area.bottom()) {
+      if (reference.stretches) continue;  // zoomed away
+      const bool above = y < area.top();
+      const int line = beyond.at(above ? 0 : 1)++;
+      place.moveTop(above ? area.top() + 1 + line * text_height : area.bottom() - (line + 1) * text_height - 1);
+      text = (above ? QStringLiteral("↑ ") : QStringLiteral("↓ ")) + text;
+    } else {
+      painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y));
+    }
+    painter.setPen(reference.color);
+    painter.drawText(place, Qt::AlignLeft, metrics.elidedText(text, Qt::ElideRight, place.width()));
   }
 }
 
@@ -253,12 +316,16 @@ void PlotOverlay::paint_series(QPainter& painter, const QRectF& area) const {
     for (const PlotPoint& point : series.points)
       if (usable(point.x, view_->spec_.x.log) && usable(point.y, view_->spec_.y.log))
         places << view_->position(point.x, point.y);
-    painter.setPen(QPen(series.color, 1.4, provenance_pen(series.provenance)));
+    // A line that goes up and down in every pixel column: smoothing it takes ten times as long and shows nothing more.
+    const bool crowded = static_cast<std::size_t>(places.size()) > crowded_points;
+    painter.setRenderHint(QPainter::Antialiasing, !crowded);
+    painter.setPen(QPen(series.color, crowded ? 1.0 : 1.8, provenance_pen(series.provenance)));
     if (series.line) painter.drawPolyline(places);
+    painter.setRenderHint(QPainter::Antialiasing);
     if (!series.markers) continue;
-    painter.setPen(QPen(series.color, 1.4));
+    painter.setPen(QPen(series.color, 1.6));
     painter.setBrush(is_real(series.provenance) ? series.color : theme().panel);
-    for (const QPointF& place : places) painter.drawEllipse(place, 3, 3);
+    for (const QPointF& place : places) draw_marker(painter, series.marker, place);
     painter.setBrush(Qt::NoBrush);
   }
   painter.restore();
@@ -346,7 +413,8 @@ void PlotView::find_ranges() {
         if (end) widen(rows ? x : y, *end, rows ? spec_.x.log : spec_.y.log);
     }
   for (const PlotReference& reference : spec_.references)
-    widen(reference.vertical ? x : y, reference.value, reference.vertical ? spec_.x.log : spec_.y.log);
+    if (reference.stretches)
+      widen(reference.vertical ? x : y, reference.value, reference.vertical ? spec_.x.log : spec_.y.log);
   for (const PlotSegment& segment : spec_.segments) {
     widen(x, segment.x0, spec_.x.log);
     widen(x, segment.x1, spec_.x.log);
@@ -372,7 +440,7 @@ void PlotView::apply_ranges() {
 }
 
 void PlotView::add_series() {
-  if (spec_.series.size() > most_chart_series) return;
+  if (!few(spec_)) return;
   for (const PlotSeries& series : spec_.series) {
     QList<QPointF> points;
     points.reserve(static_cast<qsizetype>(series.points.size()));
@@ -432,9 +500,18 @@ double PlotView::back(double share, bool vertical) const {
   return low + share * (high - low);
 }
 
+double PlotView::x_at(double pixel) const {
+  const QRectF area = chart()->plotArea();
+  return back((pixel - area.left()) / area.width(), false);
+}
+
 QPointF PlotView::position(double x, double y) const {
   const QRectF area = chart()->plotArea();
   return {area.left() + along(x, false) * area.width(), area.bottom() - along(y, true) * area.height()};
+}
+
+QString PlotView::tip_of(const PlotPoint& point) const {
+  return point.tip.isEmpty() && spec_.tip ? spec_.tip(point.id) : point.tip;
 }
 
 void PlotView::reset_zoom() {
@@ -468,43 +545,99 @@ void PlotView::wheelEvent(QWheelEvent* event) {
     event->ignore();  // a small one among many: the wheel scrolls the page
     return;
   }
-  const double factor = std::pow(0.999, event->angleDelta().y());
   const QRectF area = chart()->plotArea();
-  const double share_x = (event->position().x() - area.left()) / area.width();
-  const double share_y = (area.bottom() - event->position().y()) / area.height();
-  const auto zoom = [&](bool vertical, double share) {
+  zoom(std::pow(0.999, event->angleDelta().y()), (event->position().x() - area.left()) / area.width(),
+       (area.bottom() - event->position().y()) / area.height());
+  event->accept();
+}
+
+// The shares of the area are what stays where it is.
+void PlotView::zoom(double factor, double share_x, double share_y) {
+  const auto zoomed = [&](bool vertical, double share) {
     return std::pair{back(share - share * factor, vertical), back(share + (1 - share) * factor, vertical)};
   };
-  if (spec_.x.categories.empty()) x_ = zoom(false, share_x);
-  if (spec_.y.categories.empty()) y_ = zoom(true, share_y);
+  if (spec_.x.categories.empty()) x_ = zoomed(false, share_x);
+  if (spec_.y.categories.empty()) y_ = zoomed(true, share_y);
   apply_ranges();
-  event->accept();
+}
+
+void PlotView::shift(double share_x, double share_y, std::pair<double, double> from_x,
+                     std::pair<double, double> from_y) {
+  x_ = from_x;
+  y_ = from_y;
+  const std::pair shifted_x = {back(share_x, false), back(1 + share_x, false)};
+  const std::pair shifted_y = {back(share_y, true), back(1 + share_y, true)};
+  if (spec_.x.categories.empty()) x_ = shifted_x;
+  if (spec_.y.categories.empty()) y_ = shifted_y;
+  apply_ranges();
+}
+
+PlotReference* PlotView::movable() {
+  const auto found = std::find_if(spec_.references.begin(), spec_.references.end(),
+                                  [](const PlotReference& reference) { return reference.movable; });
+  return found == spec_.references.end() ? nullptr : &*found;
+}
+
+void PlotView::move_reference(double value) {
+  PlotReference* line = movable();
+  if (line == nullptr || !usable(value, spec_.x.log)) return;
+  line->value = std::clamp(value, x_.first, x_.second);
+  ground_->update();
+  Q_EMIT reference_moved(line->value);
+}
+
+void PlotView::keyPressEvent(QKeyEvent* event) {
+  const bool left = event->key() == Qt::Key_Left, right = event->key() == Qt::Key_Right;
+  constexpr double step = 0.02;
+  if ((left || right) && movable() != nullptr)
+    return move_reference(back(along(movable()->value, false) + (left ? -step : step), false));
+  if (left || right) return shift(left ? -5 * step : 5 * step, 0, x_, y_);
+  switch (event->key()) {
+    case Qt::Key_Up:
+      return shift(0, 5 * step, x_, y_);
+    case Qt::Key_Down:
+      return shift(0, -5 * step, x_, y_);
+    case Qt::Key_Plus:
+    case Qt::Key_Equal:
+      return zoom(0.8, 0.5, 0.5);
+    case Qt::Key_Minus:
+      return zoom(1.25, 0.5, 0.5);
+    case Qt::Key_0:
+      return reset_zoom();
+    default:
+      event->ignore();  // a command of the window
+  }
 }
 
 void PlotView::mousePressEvent(QMouseEvent* event) {
   drag_ = event->pos();
   drag_x_ = x_;
   drag_y_ = y_;
+  band_.reset();
+  const PlotReference* line = movable();
+  moving_ = line != nullptr && std::abs(position(line->value, y_.first).x() - event->position().x()) < 6;
+  if (!moving_ && event->modifiers().testFlag(Qt::ShiftModifier)) {
+    const double at = x_at(event->position().x());
+    band_ = {at, at};
+  }
   setFocus();
 }
 
 void PlotView::mouseMoveEvent(QMouseEvent* event) {
+  if (drag_ && band_ && event->buttons().testFlag(Qt::LeftButton)) {
+    band_->second = x_at(event->position().x());
+    ground_->update();
+    return;
+  }
+  if (drag_ && moving_ && event->buttons().testFlag(Qt::LeftButton)) return move_reference(x_at(event->position().x()));
   if (drag_ && event->buttons().testFlag(Qt::LeftButton)) {
     const QRectF area = chart()->plotArea();
     const QPointF moved = QPointF(event->pos() - *drag_);
-    x_ = drag_x_;
-    y_ = drag_y_;
-    const double by_x = moved.x() / area.width(), by_y = moved.y() / area.height();
-    const std::pair shifted_x = {back(-by_x, false), back(1 - by_x, false)};
-    const std::pair shifted_y = {back(by_y, true), back(1 + by_y, true)};
-    if (spec_.x.categories.empty()) x_ = shifted_x;
-    if (spec_.y.categories.empty()) y_ = shifted_y;
-    apply_ranges();
-    return;
+    return shift(-moved.x() / area.width(), moved.y() / area.height(), drag_x_, drag_y_);
   }
   const PlotPoint* point = nearest(event->position());
-  if (point != nullptr && !point->tip.isEmpty())
-    QToolTip::showText(event->globalPosition().toPoint(), point->tip, this);
+  if (const QString tip = point == nullptr ? QString() : tip_of(*point); !tip.isEmpty())
+    QToolTip::showText(event->globalPosition().toPoint(), tip, this);
   else
     QToolTip::hideText();
   setCursor(point != nullptr ? Qt::PointingHandCursor : Qt::ArrowCursor);
@@ -513,13 +646,21 @@ void PlotView::mouseMoveEvent(QMouseEvent* event) {
 void PlotView::mouseReleaseEvent(QMouseEvent* event) {
   const bool clicked = drag_ && (event->pos() - *drag_).manhattanLength() < 4;
   drag_.reset();
+  if (std::exchange(moving_, false)) return;
+  if (!clicked && band_) Q_EMIT range_selected(band_->first, band_->second);
   if (!clicked) return;
-  if (const PlotPoint* point = nearest(event->position())) Q_EMIT point_clicked(point->id);
+  band_.reset();
+  const PlotPoint* point = nearest(event->position());
+  clicked_ = point == nullptr ? 0 : point->id;
+  since_click_.start();
+  if (point != nullptr) Q_EMIT point_clicked(clicked_);
 }
 
 void PlotView::mouseDoubleClickEvent(QMouseEvent* event) {
-  if (const PlotPoint* point = nearest(event->position()))
-    Q_EMIT point_activated(point->id);
+  const bool second = since_click_.isValid() && since_click_.elapsed() <= 2 * QApplication::doubleClickInterval();
+  const PlotPoint* point = nearest(event->position());
+  if (const qint64 id = second && clicked_ != 0 ? clicked_ : point == nullptr ? 0 : point->id; id != 0)
+    Q_EMIT point_activated(id);
   else
     reset_zoom();
 }

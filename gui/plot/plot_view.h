@@ -1,6 +1,7 @@
 #pragma once
 // One plot. Qt Charts draws lines and markers; axes in the field's units, intervals, names beside lines, roofs and
 // references, which Qt Charts has not, are drawn over them with the same mapping.
+#include <QElapsedTimer>
 #include <QtCharts/QChartView>
 #include <utility>
 
@@ -26,11 +27,14 @@ class PlotView : public QChartView {
   QPointF position(double x, double y) const;  // in the widget; the inverse of what the mouse points at
   std::pair<double, double> x_range() const { return x_; }
   std::pair<double, double> y_range() const { return y_; }
+  QString tip_of(const PlotPoint& point) const;
   QSize sizeHint() const override { return {480, 300}; }
 
  Q_SIGNALS:
   void point_clicked(qint64 id);
-  void point_activated(qint64 id);  // double click
+  void point_activated(qint64 id);              // double click
+  void reference_moved(double value);           // of the movable reference
+  void range_selected(double from, double to);  // of x, dragged with Shift
 
  protected:
   void resizeEvent(QResizeEvent* event) override;
@@ -39,6 +43,7 @@ class PlotView : public QChartView {
   void mouseMoveEvent(QMouseEvent* event) override;
   void mouseReleaseEvent(QMouseEvent* event) override;
   void mouseDoubleClickEvent(QMouseEvent* event) override;
+  void keyPressEvent(QKeyEvent* event) override;
 
  private:
   friend class PlotOverlay;
@@ -47,8 +52,13 @@ class PlotView : public QChartView {
   void lay_out();
   void add_series();
   const PlotPoint* nearest(QPointF at) const;
+  PlotReference* movable();  // vertical; null where there is none
+  void move_reference(double value);
+  void zoom(double factor, double share_x, double share_y);
+  void shift(double share_x, double share_y, std::pair<double, double> from_x, std::pair<double, double> from_y);
   double along(double value, bool vertical) const;  // 0 to 1 of the plot area
   double back(double share, bool vertical) const;
+  double x_at(double pixel) const;
 
   PlotSpec spec_;
   std::pair<double, double> x_ = {0, 1}, y_ = {0, 1};
@@ -57,8 +67,12 @@ class PlotView : public QChartView {
   QAbstractAxis* y_axis_ = nullptr;
   PlotOverlay* ground_ = nullptr;
   PlotOverlay* overlay_ = nullptr;
+  bool moving_ = false;  // the reference
   std::optional<QPoint> drag_;
+  qint64 clicked_ = 0;  // the point of the last click: what it opened may have moved the plot before the second one
+  QElapsedTimer since_click_;
   std::pair<double, double> drag_x_, drag_y_;
+  std::optional<std::pair<double, double>> band_;  // of x, while it is dragged out and after
 };
 
 }  // namespace assay::gui

@@ -33,7 +33,8 @@ QString number_text(const PlotAxis& axis, double value, double step) {
 
 std::vector<Tick> linear_ticks(const PlotAxis& axis, double low, double high, int most) {
   const double rough = (high - low) / std::max(most, 2);
-  if (!(rough > 0)) return {{low, number_text(axis, low, 0)}};
+  // Below what doubles tell apart no step gets anywhere.
+  if (!(rough > 1e-12 * std::max(std::abs(low), std::abs(high)))) return {{low, number_text(axis, low, 0)}};
   const double decade = std::pow(10, std::floor(std::log10(rough)));
   double step = 10 * decade;
   for (const double factor : {1.0, 2.0, 5.0})

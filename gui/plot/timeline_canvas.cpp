@@ -1,7 +1,9 @@
 #include "gui/plot/timeline_canvas.h"
 
+#include <QImage>
 #include <QKeyEvent>
 #include <QMouseEvent>
+#include <QPaintEngine>
 #include <QPainter>
 #include <QToolTip>
 #include <algorithm>
@@ -14,7 +16,22 @@
 namespace assay::gui {
 namespace {
 constexpr int row_height = 22;
-constexpr double least_span = 1000;  // ps
+constexpr double least_span = 1000;     // ps
+constexpr std::size_t many_groups = 8;  // from here on equal ranks are folded without being asked
+constexpr std::size_t dense = 96;       // bars in a lane's row from which it is painted as pixels
+
+QColor over(const QColor& top, const QColor& ground) {
+  const double share = top.alphaF();
+  return QColor::fromRgbF(static_cast<float>(top.redF() * share + ground.redF() * (1 - share)),
+                          static_cast<float>(top.greenF() * share + ground.greenF() * (1 - share)),
+                          static_cast<float>(top.blueF() * share + ground.blueF() * (1 - share)));
+}
+
+QColor idle_color() {
+  QColor color = theme().warn;
+  color.setAlpha(80);
+  return color;
+}
 }  // namespace
 
 QString time_text(double picoseconds) { return text_of(datasets::format_si(picoseconds * 1e-12, "s")); }
@@ -29,6 +46,10 @@ void TimelineCanvas::show_data(TimelineData data) {
   data_ = std::move(data);
   measured_.reset();
   folded_.clear();
+  spread_.clear();
+  alike_ = alike_groups(data_);
+  alike_on_ = alike_.size() > many_groups;
+  range_ = {-1, -1};  // of other data: whatever comes is news
   lay_out();
   show_all();
 }
@@ -36,18 +57,43 @@ void TimelineCanvas::show_data(TimelineData data) {
 void TimelineCanvas::lay_out() {
   rows_.clear();
   std::string last;
+  std::map<std::string, std::size_t> likes;
+  for (const auto& [group, leader] : alike_) likes[leader] += group == leader ? 0 : 1;
   for (std::size_t lane = 0; lane < data_.lanes.size(); ++lane) {
-    const bool folded = folded_.contains(data_.lanes[lane].group);
-    if (folded && data_.lanes[lane].group == last) continue;
-    last = data_.lanes[lane].group;
-    rows_.push_back({lane, folded});
+    const std::string& group = data_.lanes[lane].group;
+    const std::string& leader = alike_.at(group);
+    const bool gathered = alike_on_ && !spread_.contains(leader);
+    if (gathered && leader != group) continue;
+    const bool folded = folded_.contains(group);
+    if (folded && group == last) continue;
+    rows_.push_back({lane, folded, gathered && group != last ? likes[leader] : 0});
+    last = group;
   }
   setMinimumHeight(static_cast<int>(rows_.size()) * row_height + 6);
   update();
 }
 
 void TimelineCanvas::toggle_group(const std::string& group) {
-  if (folded_.erase(group) == 0) folded_.insert(group);
+  // One that stands for others lets them out first.
+  const auto leader = alike_.find(group);
+  const bool stands_for_others =
+      alike_on_ && leader != alike_.end() && !spread_.contains(leader->second) &&
+      std::count_if(alike_.begin(), alike_.end(), [&](const auto& held) { return held.second == leader->second; }) > 1;
+  if (stands_for_others)
+    spread_.insert(leader->second);
+  else if (folded_.erase(group) == 0)
+    folded_.insert(group);
+  lay_out();
+}
+
+void TimelineCanvas::set_idle(bool on) {
+  idle_ = on;
+  update();
+}
+
+void TimelineCanvas::set_alike(bool on) {
+  alike_on_ = on;
+  spread_.clear();
   lay_out();
 }
 
@@ -60,8 +106,10 @@ void TimelineCanvas::set_range(double from, double to) {
   const double span = std::max(to - from, least_span);
   const double whole = static_cast<double>(data_.end - data_.begin);
   const double room = 0.02 * whole;
+  const auto before = range_;
   range_.first = std::clamp(from, static_cast<double>(data_.begin) - room - span * 0.5, static_cast<double>(data_.end));
   range_.second = range_.first + std::min(span, whole + 2 * room);
+  if (range_ == before) return;  // two canvases that follow each other come to rest
   Q_EMIT range_changed();
   update();
 }
@@ -110,8 +158,12 @@ void TimelineCanvas::paint_lane(QPainter& painter, const Lane& lane, const QRect
   const bool waiting = is_waiting(lane);
   QColor light = color;
   light.setAlpha(critical_ ? 60 : 150);
-  for (const Drawn& drawn : visible(lane, range_.first, range_.second, columns)) {
-    ++painted_;
+  const auto bars = visible(lane, range_.first, range_.second, columns);
+  painted_ += static_cast<int>(bars.size());
+  const bool gaps = idle_ && lane.kind == "compute";
+  if (names && !waiting && bars.size() > dense && paint_dense(painter, lane, bars, place)) return;
+  if (gaps) paint_gaps(painter, bars, place);
+  for (const Drawn& drawn : bars) {
     const double left = place.left() + drawn.first;
     const QRectF bar(left, place.top() + 3,
                      std::max(1.0, static_cast<double>(drawn.last - drawn.first) + (drawn.count > 1 ? 1 : 0)),
@@ -131,6 +183,46 @@ void TimelineCanvas::paint_lane(QPainter& painter, const Lane& lane, const QRect
   }
 }
 
+// Where nothing is drawn between the first and the last of a lane's bars.
+void TimelineCanvas::paint_gaps(QPainter& painter, const std::vector<Drawn>& drawn, const QRectF& place) const {
+  int reached = -1;
+  for (const Drawn& bar : drawn) {
+    if (reached >= 0 && bar.first > reached + 1)
+      painter.fillRect(QRectF(place.left() + reached + 1, place.top() + 3, bar.first - reached - 1, place.height() - 6),
+                       idle_color());
+    reached = std::max(reached, bar.last);
+  }
+}
+
+// Hundreds of bars in a row: one line of pixels, repeated. A painter takes several times as long for as many
+// rectangles. False where the picture is no raster (SVG), which is better off with the rectangles.
+bool TimelineCanvas::paint_dense(QPainter& painter, const Lane& lane, const std::vector<Drawn>& drawn,
+                                 const QRectF& place) {
+  if (painter.paintEngine() == nullptr || painter.paintEngine()->type() != QPaintEngine::Raster) return false;
+  const int columns = static_cast<int>(place.width()), lines = static_cast<int>(place.height()) - 6;
+  if (columns < 1 || lines < 1) return false;
+  const QColor ground = theme().panel, color = technique_color(lane.kind);
+  QColor light = color;
+  light.setAlpha(critical_ ? 60 : 150);
+  const QRgb empty = ground.rgb(), usual = over(light, ground).rgb(), edge = color.rgb(), strong = theme().bad.rgb();
+  const QRgb gap = idle_ && lane.kind == "compute" ? over(idle_color(), ground).rgb() : empty;
+  std::vector<QRgb> line(static_cast<std::size_t>(columns), empty);
+  int reached = -1;
+  for (const Drawn& bar : drawn) {
+    if (gap != empty && reached >= 0)
+      for (int x = reached + 1; x < bar.first; ++x) line[static_cast<std::size_t>(x)] = gap;
+    const int end = std::max(bar.first + 1, bar.last + (bar.count > 1 ? 1 : 0));
+    const QRgb held = critical_ && bar.critical ? strong : usual;
+    for (int x = bar.first; x < std::min(end, columns); ++x) line[static_cast<std::size_t>(x)] = held;
+    if (end - bar.first > 3 && !critical_) line[static_cast<std::size_t>(bar.first)] = edge;
+    reached = std::max(reached, bar.last);
+  }
+  QImage picture(columns, lines, QImage::Format_RGB32);
+  for (int y = 0; y < lines; ++y) std::copy(line.begin(), line.end(), reinterpret_cast<QRgb*>(picture.scanLine(y)));
+  painter.drawImage(QPointF(place.left(), place.top() + 3), picture);
+  return true;
+}
+
 void TimelineCanvas::paint_row(QPainter& painter, const Row& row, const QRectF& place) {
   const Lane& lane = data_.lanes[row.lane];
   const LaneUse use = use_of(lane, static_cast<std::int64_t>(std::max(range_.first, static_cast<double>(data_.begin))),
@@ -139,7 +231,8 @@ void TimelineCanvas::paint_row(QPainter& painter, const Row& row, const QRectF& 
                       std::max(range_.first, static_cast<double>(data_.begin));
   painter.setPen(theme().text);
   const QRectF label(8, place.top(), label_width() - 50.0, place.height());
-  const QString name = row.folded ? QStringLiteral("▸ ") + text_of(lane.group) : text_of(lane.name);
+  QString name = row.folded ? QStringLiteral("▸ ") + text_of(lane.group) : text_of(lane.name);
+  if (row.like_it > 0) name += QStringLiteral(" ×%1").arg(row.like_it + 1);
   painter.drawText(label, Qt::AlignLeft | Qt::AlignVCenter,
                    QFontMetricsF(painter.font()).elidedText(name, Qt::ElideMiddle, label.width()));
   painter.setPen(theme().dim);
@@ -218,6 +311,9 @@ void TimelineCanvas::mouseMoveEvent(QMouseEvent* event) {
     return;
   }
   const Row* row = row_at(event->position().y());
+  if (row != nullptr && event->position().x() < label_width() && row->like_it > 0)
+    return QToolTip::showText(event->globalPosition().toPoint(),
+                              tr("%1 more do the same at the same times; a click shows them").arg(row->like_it), this);
   if (row == nullptr || event->position().x() < label_width()) return QToolTip::hideText();
   const Lane& lane = data_.lanes[row->lane];
   const std::size_t bar = bar_at(lane, static_cast<std::int64_t>(time_at(event->position().x())));
@@ -238,7 +334,13 @@ void TimelineCanvas::mouseReleaseEvent(QMouseEvent* event) {
   if (!clicked) return;
   const Row* row = row_at(event->position().y());
   if (event->position().x() < label_width()) {
-    if (row != nullptr) toggle_group(data_.lanes[row->lane].group);
+    if (row == nullptr) return;
+    if (event->button() == Qt::RightButton) {
+      Q_EMIT lane_chosen(text_of(data_.lanes[row->lane].name));
+      return;
+    }
+    const std::string group = data_.lanes[row->lane].group;
+    toggle_group(group);
     return;
   }
   if (measured_) {

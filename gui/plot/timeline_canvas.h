@@ -1,6 +1,7 @@
 #pragma once
 // Lanes of bars over time. Painting costs what the pixels cost, not what the intervals do (model/timeline.h).
 #include <QWidget>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -26,6 +27,9 @@ class TimelineCanvas : public QWidget {
   std::optional<std::pair<double, double>> measured() const { return measured_; }
   void measure(double from, double to);
   void set_critical(bool on);
+  void set_idle(bool on);   // stretches in which a compute lane does nothing
+  void set_alike(bool on);  // ranks that do the same at the same times as one; on at first where ranks are many
+  bool folds_alike() const { return alike_on_; }
   void toggle_group(const std::string& group);  // folds a rank into one line, and back
   std::size_t rows() const { return rows_.size(); }
   static int label_width() { return 150; }
@@ -34,6 +38,7 @@ class TimelineCanvas : public QWidget {
  Q_SIGNALS:
   void range_changed();
   void measure_changed();
+  void lane_chosen(const QString& name);  // a right click on its name
 
  protected:
   void paintEvent(QPaintEvent* event) override;
@@ -46,11 +51,14 @@ class TimelineCanvas : public QWidget {
  private:
   struct Row {
     std::size_t lane = 0;
-    bool folded = false;  // stands for all lanes of the group
+    bool folded = false;      // stands for all lanes of the group
+    std::size_t like_it = 0;  // groups that do the same and are not shown; on the first lane of a group
   };
   void lay_out();
   void paint_row(QPainter& painter, const Row& row, const QRectF& place);
   void paint_lane(QPainter& painter, const Lane& lane, const QRectF& place, bool names);
+  bool paint_dense(QPainter& painter, const Lane& lane, const std::vector<Drawn>& drawn, const QRectF& place);
+  void paint_gaps(QPainter& painter, const std::vector<Drawn>& drawn, const QRectF& place) const;
   double time_at(double x) const;
   double x_of(double time) const;
   const Row* row_at(double y) const;
@@ -63,7 +71,10 @@ class TimelineCanvas : public QWidget {
   std::optional<QPointF> pressed_;
   std::pair<double, double> pressed_range_;
   bool measuring_ = false;
-  bool critical_ = false;
+  std::map<std::string, std::string> alike_;  // group -> the one shown for it
+  std::set<std::string> spread_;              // of those, the ones whose likes are shown too
+  bool alike_on_ = false;
+  bool critical_ = false, idle_ = false;
   int painted_ = 0;
 };
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <QScrollArea>
+#include <QHBoxLayout>
 #include <QSplitter>
 #include <QVBoxLayout>
 #include <algorithm>
@@ -85,8 +85,7 @@ std::string setting_text(const results_db::ConfigurationRecord& held) {
 
 ClaimsView::ClaimsView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("claims"), tr("Claims"), parent) {
-  auto* layout = new QVBoxLayout(content());
-  layout->setContentsMargins(16, 12, 16, 12);
+  auto* layout = page();
   summary_ = new QLabel;
   summary_->setTextFormat(Qt::RichText);
   layout->addWidget(summary_);
@@ -101,13 +100,22 @@ ClaimsView::ClaimsView(Session& session, QWidget* parent)
   detail_->setAlignment(Qt::AlignTop | Qt::AlignLeft);
   detail_->setTextInteractionFlags(Qt::TextSelectableByMouse);
   detail_->setMargin(6);
-  auto* scroll = new QScrollArea;
-  scroll->setWidgetResizable(true);
-  scroll->setFrameShape(QFrame::NoFrame);
-  scroll->setWidget(detail_);
+  auto* scroll = scrolled(detail_, tr("the claim in words"));
   plot_ = new PlotView;
   lower->addWidget(scroll);
-  lower->addWidget(plot_);
+  auto* right = new QWidget;
+  auto* down = new QVBoxLayout(right);
+  down->setContentsMargins(0, 0, 0, 0);
+  as_hinge_ = new QPushButton(tr("What the verdict hinges on"));
+  as_hinge_->setCheckable(true);
+  as_hinge_->setToolTip(tr("Ours with one condition at a time moved"));
+  finding_ = quiet_line();
+  auto* line = new QHBoxLayout;
+  line->addWidget(as_hinge_);
+  line->addWidget(finding_, 1);
+  down->addLayout(line);
+  down->addWidget(plot_, 1);
+  lower->addWidget(right);
   lower->setSizes({500, 560});
   splitter->addWidget(claims_);
   splitter->addWidget(lower);
@@ -115,6 +123,7 @@ ClaimsView::ClaimsView(Session& session, QWidget* parent)
   layout->addWidget(splitter, 1);
   connect(claims_, &GridView::row_selected, this, [this](qint64 id) { show_claim(id); });
   connect(plot_, &PlotView::point_clicked, this, [this](qint64 id) { claims_->select_id(id); });
+  connect(as_hinge_, &QPushButton::toggled, this, [this] { show_claim(claims_->current_id()); });
 }
 
 void ClaimsView::refresh() {
@@ -248,7 +257,65 @@ void ClaimsView::show_claim(qint64 id) {
     text += field(tr("verdict"), "not judged; assay reproduce " + short_name(claim.technique) + " --store");
   }
   detail_->setText(text + QStringLiteral("</table>"));
-  show_plot(row);
+  const auto hinge = row.verdict ? hinge_of(*row.verdict) : std::nullopt;
+  as_hinge_->setEnabled(hinge.has_value());
+  finding_->setText(hinge ? text_of(finding(*hinge))
+                          : tr("assay reproduce '%1' --hinge --store finds out").arg(text_of(claim.id)));
+  if (hinge && as_hinge_->isChecked())
+    show_hinge(row, *hinge);
+  else
+    show_plot(row);
+}
+
+// One row a condition, the widest on top; a bar from ours to where the condition takes it.
+void ClaimsView::show_hinge(const Row& row, const HingeTable& table) {
+  PlotSpec spec;
+  spec.title = tr("ours with one condition moved");
+  spec.x.unit = row.claim.form == "ratio" ? "1" : row.claim.unit;
+  spec.x.title = row.claim.form == "ratio" ? tr("ratio to the baseline") : text_of(metric_title(row.claim.quantity));
+  PlotSeries keeps, changes;
+  keeps.color = theme().dim;
+  changes.color = theme().bad;
+  for (PlotSeries* series : {&keeps, &changes}) {
+    series->provenance = row.verdict->provenance.empty() ? results_db::Provenance::projected
+                                                         : results_db::provenance_from(row.verdict->provenance);
+    series->line = false;
+    series->marker = series == &keeps ? 0 : 2;
+  }
+  const double ours = row.verdict->ours.value_or(std::nan(""));
+  std::vector<const HingeBar*> shown;
+  for (const HingeBar& bar : table.bars)
+    if (shown.size() < most_drawn) shown.push_back(&bar);
+  std::reverse(shown.begin(), shown.end());
+  for (const HingeBar* bar : shown) {
+    const auto y = static_cast<double>(spec.y.categories.size());
+    spec.y.categories.push_back(text_of(bar->condition + " = " + bar->nominal));
+    for (const HingeSide& side : bar->sides) {
+      if (!side.ours) continue;
+      PlotPoint point{*side.ours,
+                      y,
+                      {},
+                      {},
+                      0,
+                      QStringLiteral("%1 = %2 (%3)\nmoved to %4: %5, %6")
+                          .arg(text_of(bar->condition), text_of(bar->nominal), text_of(bar->kind),
+                               text_of(side.setting), text_of(number(*side.ours, row.claim)), text_of(side.verdict))};
+      if (std::isfinite(ours)) {
+        point.low = std::min(ours, *side.ours);
+        point.high = std::max(ours, *side.ours);
+      }
+      (side.verdict == row.verdict->verdict ? keeps : changes).points.push_back(std::move(point));
+    }
+  }
+  if (std::isfinite(ours))
+    spec.references.push_back({ours, true, tr("ours"), technique_color(row.claim.technique), Qt::SolidLine});
+  if (const double paper = paper_value(row.claim); std::isfinite(paper))
+    spec.references.push_back(
+        {paper, true, tr("paper"), theme().text, provenance_pen(results_db::Provenance::claimed)});
+  spec.series.push_back(std::move(keeps));
+  spec.series.push_back(std::move(changes));
+  plot_->setVisible(!spec.y.categories.empty());
+  plot_->show_spec(std::move(spec));
 }
 
 void ClaimsView::show_plot(const Row& chosen) {

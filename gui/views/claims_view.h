@@ -1,5 +1,8 @@
 #pragma once
 // Claims: what papers say, what we find, and what the finding rests on.
+#include <QPushButton>
+
+#include "gui/model/hinge.h"
 #include "gui/plot/plot_view.h"
 #include "gui/views/view.h"
 
@@ -21,6 +24,7 @@ class ClaimsView : public View {
   };
   void show_claim(qint64 id);
   void show_plot(const Row& chosen);
+  void show_hinge(const Row& row, const HingeTable& table);
 
   std::vector<Row> rows_;
   std::vector<results_db::ConfigurationRecord> configurations_;
@@ -28,6 +32,8 @@ class ClaimsView : public View {
   GridView* claims_;
   QLabel* detail_;
   PlotView* plot_;
+  QPushButton* as_hinge_;
+  QLabel* finding_;
 };
 
 }  // namespace assay::gui

@@ -4,7 +4,6 @@
 
 #include <QCompleter>
 #include <QHBoxLayout>
-#include <QPushButton>
 #include <QSplitter>
 #include <QVBoxLayout>
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <map>
 
 #include "datasets/user_error.h"
+#include "gui/case_drawer.h"
 #include "gui/theme.h"
 
 namespace assay::gui {
@@ -46,34 +46,18 @@ QString side_name(const harness::Selector& selector, const results_db::RunRecord
   return where.isEmpty() ? name : where.join(QStringLiteral(", ")) + QStringLiteral(" · ") + name;
 }
 
-StripSide strip_side(const RunData& data, const std::string& key, const std::string& metric) {
-  StripSide side;
-  for (const CaseResult& result : data.cases) {
-    if (result.info.record.key != key) continue;
-    side.color = technique_color(result.info.record.technique);
-    for (const auto& launch : result.launches) {
-      if (launch.status != results_db::Status::ok) continue;
-      StripLaunch drawn;
-      drawn.started_ns = launch.started_ns;
-      if (metric == "time" && launch.distribution && launch.distribution->quantiles.size() == 8) {
-        const auto& q = launch.distribution->quantiles;  // 0.01 0.05 0.10 0.25 0.75 0.90 0.95 0.99
-        drawn = {launch.distribution->median, q[1], q[3], q[4], q[6], launch.started_ns, launch.distribution->n};
-      } else {
-        for (const auto& held : launch.metrics)
-          if (held.name == metric) drawn.median = drawn.q05 = drawn.q25 = drawn.q75 = drawn.q95 = held.value;
-      }
-      if (drawn.median != 0) side.launches.push_back(drawn);
-    }
-  }
-  return side;
+// The launches of the case with this key, or none.
+StripSide side_of(const RunData& data, const std::string& key, const std::string& metric) {
+  const auto found = std::find_if(data.cases.begin(), data.cases.end(),
+                                  [&](const CaseResult& result) { return result.info.record.key == key; });
+  return found == data.cases.end() ? StripSide() : strip_side(*found, metric);
 }
 
 }  // namespace
 
 CompareView::CompareView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("compare"), tr("Compare"), parent) {
-  auto* layout = new QVBoxLayout(content());
-  layout->setContentsMargins(16, 12, 16, 12);
+  auto* layout = page();
   layout->setSpacing(7);
   auto* line = new QHBoxLayout;
   base_ = new QLineEdit;
@@ -88,6 +72,10 @@ CompareView::CompareView(Session& session, QWidget* parent)
   line->addWidget(new QLabel(tr("against")));
   line->addWidget(contenders_, 3);
   line->addWidget(go);
+  as_map_ = new QPushButton(tr("Map"));
+  as_map_->setCheckable(true);
+  as_map_->setToolTip(tr("Ratios over an axis as coloured cells"));
+  line->addWidget(as_map_);
   layout->addLayout(line);
   problem_ = new QLabel;
   problem_->setWordWrap(true);
@@ -108,7 +96,12 @@ CompareView::CompareView(Session& session, QWidget* parent)
   strip_ = new StripPlot;
   down->addWidget(explained_);
   down->addWidget(strip_, 1);
-  splitter->addWidget(rows_);
+  heat_ = new HeatPlot;
+  auto* scroll = scrolled(heat_, tr("map of ratios"));
+  pages_ = new QStackedWidget;
+  pages_->addWidget(rows_);
+  pages_->addWidget(scroll);
+  splitter->addWidget(pages_);
   splitter->addWidget(lower);
   splitter->setStretchFactor(0, 3);
   splitter->setStretchFactor(1, 2);
@@ -121,18 +114,30 @@ CompareView::CompareView(Session& session, QWidget* parent)
   connect(go, &QPushButton::clicked, this, start);
   connect(base_, &QLineEdit::returnPressed, this, start);
   connect(contenders_, &QLineEdit::returnPressed, this, start);
+  connect(as_map_, &QPushButton::toggled, this, [this](bool on) {
+    pages_->setCurrentIndex(on ? 1 : 0);
+    show_map();
+  });
+  connect(heat_, &HeatPlot::cell_chosen, this, [this](qint64 which) {
+    if (which >= 0 && which < static_cast<qint64>(mapped_.size()))
+      rows_->select_id(static_cast<qint64>(mapped_[static_cast<std::size_t>(which)]) + 1);
+  });
   connect(rows_, &GridView::row_selected, this, [this](qint64 id) { show_row(id); });
   connect(rows_, &GridView::row_activated, this, [this] { activate(); });
 }
 
 QStringList CompareView::arguments() const {
-  return {QStringLiteral("base=") + base_->text(), QStringLiteral("against=") + contenders_->text()};
+  QStringList out = {QStringLiteral("base=") + base_->text(), QStringLiteral("against=") + contenders_->text()};
+  if (as_map_->isChecked()) out << QStringLiteral("map=1");
+  return out;
 }
 
 void CompareView::set_arguments(const QMap<QString, QString>& values) {
   if (values.contains(QStringLiteral("base"))) base_->setText(values.value(QStringLiteral("base")));
   if (values.contains(QStringLiteral("against"))) contenders_->setText(values.value(QStringLiteral("against")));
-  touched_ = true;
+  if (values.contains(QStringLiteral("map")))
+    as_map_->setChecked(values.value(QStringLiteral("map")) == QStringLiteral("1"));
+  touched_ = values.contains(QStringLiteral("base")) || values.contains(QStringLiteral("against"));
 }
 
 void CompareView::activate() {
@@ -286,6 +291,28 @@ void CompareView::show_rows() {
   rows_->show_grid(std::move(grid));
   if (any) rows_->select_id(1);
   show_row(any ? std::max<qint64>(1, rows_->current_id()) : 0);
+  show_map();
+}
+
+void CompareView::show_map() {
+  if (!as_map_->isChecked()) return;
+  mapped_.clear();
+  const auto current = static_cast<std::size_t>(std::max<qint64>(rows_->current_id() - 1, 0));
+  const std::size_t which = current < shown_.size() ? shown_[current].first : 0;
+  const auto data = which < comparisons_.size() ? session().database()->run(comparisons_[which].run_b.id) : nullptr;
+  std::vector<const CaseInfo*> infos;
+  std::vector<const ComparedCase*> cases;
+  for (std::size_t i = 0; data && i < shown_.size(); ++i) {
+    const ComparedCase& held = comparisons_[shown_[i].first].cases[shown_[i].second];
+    const CaseResult* result = shown_[i].first == which ? data->find(held.id_b) : nullptr;
+    if (result == nullptr) continue;
+    infos.push_back(&result->info);
+    cases.push_back(&held);
+    mapped_.push_back(i);
+  }
+  heat_->show_map(heat_map(infos, cases));
+  const auto at = std::find(mapped_.begin(), mapped_.end(), current);
+  if (at != mapped_.end()) heat_->choose(static_cast<std::size_t>(at - mapped_.begin()));
 }
 
 // A case that is the same on both sides in words, without what all rows share; else what the two sides agree in.
@@ -344,7 +371,7 @@ void CompareView::show_row(qint64 id) {
     const auto a = session().database()->run(comparison.run_a.id);
     const auto b = session().database()->run(comparison.run_b.id);
     if (!a || !b) return;
-    StripSide left = strip_side(*a, held.key_a, held.metric), right = strip_side(*b, held.key_b, held.metric);
+    StripSide left = side_of(*a, held.key_a, held.metric), right = side_of(*b, held.key_b, held.metric);
     left.name = tr("base: %1").arg(side_name(comparison.selector_a, comparison.run_a));
     right.name = tr("contender: %1").arg(side_name(comparison.selector_b, comparison.run_b));
     if (left.color == right.color) left.color = theme().dim;  // one technique, two runs: the older stands back

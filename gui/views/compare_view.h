@@ -2,9 +2,12 @@
 // Compare: one base against up to four contenders, each a selector as `assay compare` takes it. A row shows the
 // launches behind its verdict.
 #include <QLineEdit>
+#include <QPushButton>
+#include <QStackedWidget>
 #include <QTextEdit>
 #include <vector>
 
+#include "gui/plot/heat_plot.h"
 #include "gui/plot/strip_plot.h"
 #include "gui/views/view.h"
 #include "harness/comparison.h"
@@ -22,12 +25,15 @@ class CompareView : public View {
   void set_arguments(const QMap<QString, QString>& values) override;
   const std::vector<harness::Comparison>& comparisons() const { return comparisons_; }
   const StripPlot& strip() const { return *strip_; }
+  HeatPlot& heat() { return *heat_; }
+  QPushButton* map_button() const { return as_map_; }
   QString summary() const { return summary_->text(); }
 
  private:
   void compare();
   void show_rows();
   void show_row(qint64 id);
+  void show_map();  // of the comparison that the current row belongs to
   void name_cases();
   bool passes(const harness::ComparedCase& row) const;
 
@@ -39,7 +45,11 @@ class CompareView : public View {
   QLineEdit* contenders_;
   QLabel* summary_;
   QLabel* problem_;
+  QPushButton* as_map_;
+  QStackedWidget* pages_;
   GridView* rows_;
+  HeatPlot* heat_;
+  std::vector<std::size_t> mapped_;  // rows of the table, in the order that the map was made of
   QLabel* explained_;
   StripPlot* strip_;
 };

@@ -11,19 +11,26 @@
 
 #include "gui/model/palette.h"
 #include "gui/theme.h"
+#include "gui/views/front_plot.h"
 
 namespace assay::gui {
 namespace {
 
-QString tip_of(const ExplorePoint& point) {
-  const Value& value = point.value;
+QString tip_of(const RunData& data, const std::string& metric, qint64 id) {
+  const CaseResult* result = data.find(id);
+  const Value* held = result == nullptr ? nullptr : result->value(metric);
+  if (held == nullptr) return {};
+  const Value& value = *held;
   QString tip = QStringLiteral("%1\n%2\n%3 %4")
-                    .arg(text_of(point.result->info.name), text_of(parameters_text(point.result->info)),
+                    .arg(text_of(result->info.name), text_of(parameters_text(result->info)),
                          text_of(metric_title(value.metric)), text_of(value_text(value)));
   if (const auto interval = interval_text(value); !interval.empty())
     tip += QStringLiteral("  (%1)").arg(text_of(interval));
   return tip + QLatin1Char('\n') + text_of(evidence_text(value));
 }
+
+constexpr std::string_view metric_axis = "metric:";  // before the name of a metric that is the axis
+constexpr std::size_t most_claims = 3;               // lines in one panel
 
 void fill(QComboBox* box, const std::vector<std::string>& names, const std::string& chosen,
           const std::function<std::string(const std::string&)>& title) {
@@ -33,15 +40,27 @@ void fill(QComboBox* box, const std::vector<std::string>& names, const std::stri
   box->setCurrentIndex(box->findData(text_of(chosen)));
 }
 
+struct Reach {
+  double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
+  void take(double value) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+};
+
+template <class Of>
+Reach reach_of(const Exploration& exploration, const Of& of) {
+  Reach reach;
+  for (const ExplorePanel& panel : exploration.panels)
+    for (const ExploreSeries& series : panel.series)
+      for (const ExplorePoint& point : series.points) reach.take(of(point));
+  return reach;
+}
+
 // Two decades of values say nothing on a linear scale.
 bool spreads(const Exploration& exploration) {
-  double low = std::numeric_limits<double>::infinity(), high = 0;
-  for (const auto& [point, to_best] : ranking(exploration)) {
-    if (point.value.median <= 0) return false;
-    low = std::min(low, point.value.median);
-    high = std::max(high, point.value.median);
-  }
-  return high > 20 * low;
+  const Reach reach = reach_of(exploration, [](const ExplorePoint& point) { return point.value.median; });
+  return reach.low > 0 && reach.high > 20 * reach.low;
 }
 
 // The categories a panel has, the best one on top, which is last.
@@ -60,21 +79,11 @@ std::vector<std::size_t> rows_of(const Exploration& exploration, const ExplorePa
   return rows;
 }
 
-std::pair<double, double> axis_span(const Exploration& exploration) {
-  double low = std::numeric_limits<double>::infinity(), high = 0;
-  for (const auto& [point, to_best] : ranking(exploration)) {
-    low = std::min(low, point.x);
-    high = std::max(high, point.x);
-  }
-  return {low, high};
-}
-
 }  // namespace
 
 ExploreView::ExploreView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("explore"), tr("Explore"), parent) {
-  auto* layout = new QVBoxLayout(content());
-  layout->setContentsMargins(16, 12, 16, 12);
+  auto* layout = page();
   auto* controls = new QHBoxLayout;
   metric_ = new QComboBox;
   metric_->setAccessibleName(tr("metric"));
@@ -84,9 +93,7 @@ ExploreView::ExploreView(Session& session, QWidget* parent)
   axis_->setMinimumWidth(160);
   scale_ = new QPushButton(tr("log scale"));
   scale_->setCheckable(true);
-  common_ = new QLabel;
-  common_->setObjectName(QStringLiteral("dim"));
-  common_->setWordWrap(true);
+  common_ = quiet_line();
   controls->addWidget(metric_);
   controls->addWidget(new QLabel(tr("over")));
   controls->addWidget(axis_);
@@ -96,14 +103,11 @@ ExploreView::ExploreView(Session& session, QWidget* parent)
   layout->addLayout(controls);
   auto* splitter = new QSplitter(Qt::Vertical);
   splitter->setHandleWidth(12);
-  scroll_ = new QScrollArea;
-  scroll_->setWidgetResizable(true);
-  scroll_->setFrameShape(QFrame::NoFrame);
   auto* board = new QWidget;
   grid_ = new QGridLayout(board);
   grid_->setContentsMargins(0, 0, 0, 0);
   grid_->setSpacing(10);
-  scroll_->setWidget(board);
+  scroll_ = scrolled(board, tr("plots"));
   ranking_ = new GridView(tr("ranking"));
   splitter->addWidget(scroll_);
   splitter->addWidget(ranking_);
@@ -119,6 +123,7 @@ ExploreView::ExploreView(Session& session, QWidget* parent)
   });
   connect(axis_, &QComboBox::activated, this, [this] {
     wish_.axis = axis_->currentData().toString().toStdString();
+    limit_.reset();
     refresh();
   });
   connect(scale_, &QPushButton::clicked, this, [this](bool on) {
@@ -141,6 +146,7 @@ QStringList ExploreView::arguments() const {
   QStringList out;
   if (!wish_.metric.empty()) out << QStringLiteral("metric=") + text_of(wish_.metric);
   if (!wish_.axis.empty()) out << QStringLiteral("axis=") + text_of(wish_.axis);
+  if (limit_) out << QStringLiteral("limit=") + QString::number(*limit_, 'g', 12);
   if (log_) out << (*log_ ? QStringLiteral("log=1") : QStringLiteral("log=0"));
   return out;
 }
@@ -148,12 +154,15 @@ QStringList ExploreView::arguments() const {
 void ExploreView::set_arguments(const QMap<QString, QString>& values) {
   wish_.metric = values.value(QStringLiteral("metric")).toStdString();
   wish_.axis = values.value(QStringLiteral("axis")).toStdString();
+  limit_.reset();
+  if (values.contains(QStringLiteral("limit"))) limit_ = values.value(QStringLiteral("limit")).toDouble();
   if (values.contains(QStringLiteral("log"))) log_ = values.value(QStringLiteral("log")) == QStringLiteral("1");
 }
 
 void ExploreView::refresh() {
   const auto data = session().run();
   if (!data) return show_empty(tr("Nothing to explore yet."), tr("assay run quick"));
+  if (wish_.axis.starts_with(metric_axis)) return show_front(data);
   const Exploration exploration = explore(*data, session().filter(), wish_);
   if (exploration.shown == 0) {
     if (exploration.without_metric > 0)
@@ -165,15 +174,54 @@ void ExploreView::refresh() {
     return show_empty(tr("This run measured nothing."), tr("assay run quick --db %1").arg(session().path()));
   }
   show_content();
+  data_ = data;
   is_log_ = log_.value_or(spreads(exploration));
+  read_claims(data);
+  claimed_ = claimed_values(claims_, exploration);
   show_controls(exploration);
   show_plots(exploration);
   show_ranking(exploration);
 }
 
+// Another metric is the axis: no line runs along it, but there is a front and a limit.
+void ExploreView::show_front(const std::shared_ptr<const RunData>& data) {
+  const Exploration choice = explore(*data, session().filter(), {wish_.metric, {}, wish_.most_panels});
+  const Front front = front_of(*data, session().filter(), wish_.axis.substr(metric_axis.size()), choice.metric);
+  if (front.points.empty())
+    return show_empty(tr("No case has both %1 and %2 (%3 match, %4 filtered out). Choose another axis, or clear the "
+                         "filter with Escape.")
+                          .arg(text_of(metric_title(front.x_metric)), text_of(metric_title(front.y_metric)))
+                          .arg(front.without)
+                          .arg(front.filtered_out));
+  show_content();
+  data_ = data;
+  fill(metric_, choice.metrics, choice.metric, metric_title);
+  fill_axes(choice, wish_.axis);
+  scale_->setEnabled(false);
+  const double limit = limit_.value_or(widest_limit(front));
+  common_->setText(limit_text(front, limit));
+  panels_ = 1;
+  make_plots();
+  place_plots();
+  plots_.front()->show_spec(front_spec(front, limit, data));
+  ranking_->show_grid(front_grid(front, limit));
+  if (const auto selected = session().selected_case()) ranking_->select_id(*selected);
+}
+
+void ExploreView::fill_axes(const Exploration& exploration, const std::string& chosen) {
+  std::vector<std::string> names = exploration.axes;
+  for (const std::string& metric : exploration.metrics)
+    if (metric != exploration.metric) names.push_back(std::string(metric_axis) + metric);
+  fill(axis_, names, chosen, [](const std::string& name) {
+    return name.starts_with(metric_axis) ? metric_title(name.substr(metric_axis.size())) + " (metric)"
+                                         : axis_title(name);
+  });
+}
+
 void ExploreView::show_controls(const Exploration& exploration) {
   fill(metric_, exploration.metrics, exploration.metric, metric_title);
-  fill(axis_, exploration.axes, exploration.axis, axis_title);
+  fill_axes(exploration, exploration.axis);
+  scale_->setEnabled(true);
   scale_->setChecked(is_log_);
   QString text;
   if (!exploration.common.empty()) text = tr("all: %1").arg(text_of(exploration.common));
@@ -199,7 +247,7 @@ PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel
   along.title = text_of(axis_title(exploration.axis));
   along.kind = AxisKind::count;
   if (exploration.numeric) {
-    const auto [low, high] = axis_span(exploration);
+    const auto [low, high] = reach_of(exploration, [](const ExplorePoint& point) { return point.x; });
     along.log = low > 0 && high >= 4 * low;
     if (high < 1024) along.kind = AxisKind::number;
   } else {
@@ -209,6 +257,8 @@ PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel
   spec.x = exploration.numeric ? along : values;
   spec.y = exploration.numeric ? values : along;
   if (!exploration.numeric) spec.y.title.clear();
+  spec.tip = [data = data_, metric = exploration.metric](qint64 id) { return tip_of(*data, metric, id); };
+  add_claims(spec, exploration, panel);
   const auto row_of = [&](double category) {
     return static_cast<double>(std::find(rows.begin(), rows.end(), static_cast<std::size_t>(category)) - rows.begin());
   };
@@ -226,7 +276,6 @@ PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel
       drawn.low = point.value.low;
       drawn.high = point.value.high;
       drawn.id = point.result->info.id;
-      drawn.tip = tip_of(point);
       series.points.push_back(std::move(drawn));
     }
     spec.series.push_back(std::move(series));
@@ -234,24 +283,67 @@ PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel
   return spec;
 }
 
+// What papers say of the techniques of this panel, as lines: no point of ours, and not on this machine.
+void ExploreView::add_claims(PlotSpec& spec, const Exploration& exploration, const ExplorePanel& panel) const {
+  std::size_t drawn = 0;
+  for (const ClaimedValue& claimed : claimed_) {
+    const auto of_it = std::find_if(panel.series.begin(), panel.series.end(),
+                                    [&](const ExploreSeries& series) { return series.technique == claimed.technique; });
+    if (of_it == panel.series.end()) continue;
+    if (++drawn > most_claims) break;
+    PlotReference line{claimed.value,
+                       !exploration.numeric,
+                       {},
+                       technique_color(claimed.technique),
+                       provenance_pen(results_db::Provenance::claimed)};
+    line.stretches = false;
+    line.text = QStringLiteral("❝ %1 %2").arg(text_of(value_text(claimed.value, exploration.unit, exploration.metric)),
+                                              text_of(claimed.published.empty() ? of_it->name : claimed.published));
+    spec.references.push_back(std::move(line));
+  }
+}
+
+// Once for a run that is looked at, not for every keystroke.
+void ExploreView::read_claims(const std::shared_ptr<const RunData>& data) {
+  if (claims_of_ == data) return;
+  claims_.clear();
+  session().guarded([&] { claims_ = session().database()->store().claims(); });
+  claims_of_ = data;
+}
+
 void ExploreView::show_plots(const Exploration& exploration) {
   panels_ = static_cast<int>(exploration.panels.size());
+  make_plots();
+  place_plots();
+  for (int i = 0; i < panels_; ++i)
+    plots_[static_cast<std::size_t>(i)]->show_spec(
+        spec_of(exploration, exploration.panels[static_cast<std::size_t>(i)]));
+}
+
+void ExploreView::make_plots() {
   while (static_cast<int>(plots_.size()) < panels_) {
     auto* plot = new PlotView;
     connect(plot, &PlotView::point_clicked, this, [this](qint64 id) {
       session().select_case(id);
       ranking_->select_id(id);
+      Q_EMIT details_wanted();
     });
     connect(plot, &PlotView::point_activated, this, [this](qint64 id) {
       session().select_case(id);
       Q_EMIT view_wanted(QStringLiteral("trends"));
     });
+    connect(plot, &PlotView::reference_moved, this, [this](double value) { move_limit(value); });
     plots_.push_back(plot);
   }
-  place_plots();
-  for (int i = 0; i < panels_; ++i)
-    plots_[static_cast<std::size_t>(i)]->show_spec(
-        spec_of(exploration, exploration.panels[static_cast<std::size_t>(i)]));
+}
+
+// While it is dragged only what depends on it is made again: the plot under the mouse stays.
+void ExploreView::move_limit(double value) {
+  limit_ = value;
+  const Exploration choice = explore(*data_, session().filter(), {wish_.metric, {}, wish_.most_panels});
+  const Front front = front_of(*data_, session().filter(), wish_.axis.substr(metric_axis.size()), choice.metric);
+  common_->setText(limit_text(front, value));
+  ranking_->show_grid(front_grid(front, value));
 }
 
 void ExploreView::place_plots() {
@@ -273,6 +365,11 @@ void ExploreView::resizeEvent(QResizeEvent* event) {
 
 void ExploreView::show_ranking(const Exploration& exploration) {
   Grid grid;
+  grid.tip = [data = data_, metric = exploration.metric](qint64 id, std::size_t column) {
+    if (column == 0) return tip_of(*data, metric, id);
+    const CaseResult* result = column == 1 ? data->find(id) : nullptr;
+    return result == nullptr ? QString() : text_of(result->info.record.key);
+  };
   grid.columns = {
       {tr("technique")},          {tr("case"), false, true},    {text_of(metric_title(exploration.metric)), true},
       {tr("95% interval"), true}, {tr("times the best"), true}, {tr("where it comes from")}};
@@ -281,7 +378,6 @@ void ExploreView::show_ranking(const Exploration& exploration) {
     row.id = point.result->info.id;
     GridCell name(provenance_glyph(point.value.provenance) + QLatin1Char(' ') + text_of(point.result->info.name));
     name.color = technique_color(point.result->info.record.technique);
-    name.tip = tip_of(point);
     row.cells = {
         name,
         text_of(parameters_text(point.result->info, exploration.common_axes)) +
@@ -290,7 +386,6 @@ void ExploreView::show_ranking(const Exploration& exploration) {
         text_of(interval_text(point.value)),
         GridCell::number(std::isfinite(factor) ? text_of(fmt::format("{:.2f}x", factor)) : QString(), factor),
         text_of(evidence_text(point.value))};
-    row.cells[1].tip = text_of(point.result->info.record.key);
     row.cells[2].strong = true;
     grid.rows.push_back(std::move(row));
   }

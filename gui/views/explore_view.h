@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "gui/model/claimed.h"
 #include "gui/model/explore.h"
 #include "gui/plot/plot_view.h"
 #include "gui/views/view.h"
@@ -26,17 +27,29 @@ class ExploreView : public View {
   void set_arguments(const QMap<QString, QString>& values) override;
   const std::vector<PlotView*>& plots() const { return plots_; }  // those in use come first
   int panels() const { return panels_; }
+  QString common() const { return common_->text(); }
 
  private:
   void show_controls(const Exploration& exploration);
   void show_plots(const Exploration& exploration);
   void show_ranking(const Exploration& exploration);
+  void show_front(const std::shared_ptr<const RunData>& data);
+  void move_limit(double value);
+  void fill_axes(const Exploration& exploration, const std::string& chosen);
+  void make_plots();  // as many as there are panels
   void place_plots();
+  void read_claims(const std::shared_ptr<const RunData>& data);
+  void add_claims(PlotSpec& spec, const Exploration& exploration, const ExplorePanel& panel) const;
   PlotSpec spec_of(const Exploration& exploration, const ExplorePanel& panel) const;
   void resizeEvent(QResizeEvent* event) override;
 
+  std::shared_ptr<const RunData> data_;  // what is shown; tooltips read it later
   ExploreWish wish_;
-  std::optional<bool> log_;  // of the user; else by the spread of the values
+  std::vector<results_db::ClaimRecord> claims_;
+  std::shared_ptr<const RunData> claims_of_;  // when they were read
+  std::vector<ClaimedValue> claimed_;
+  std::optional<double> limit_;  // on the metric that is the axis
+  std::optional<bool> log_;      // of the user; else by the spread of the values
   bool is_log_ = false;
   QComboBox* metric_;
   QComboBox* axis_;

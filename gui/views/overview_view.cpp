@@ -90,15 +90,13 @@ class ClaimBar : public QWidget {
 
 OverviewView::OverviewView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("overview"), tr("Overview"), parent) {
-  auto* layout = new QVBoxLayout(content());
-  layout->setContentsMargins(16, 12, 16, 12);
+  auto* layout = page();
   layout->setSpacing(7);
   machines_ = new QWidget;
   machine_row_ = new QHBoxLayout(machines_);
   machine_row_->setContentsMargins(0, 0, 0, 4);
   layout->addWidget(machines_);
-  heading_ = new QLabel;
-  heading_->setObjectName(QStringLiteral("dim"));
+  heading_ = quiet_line();
   sentence_ = new QLabel;
   sentence_->setObjectName(QStringLiteral("sentence"));
   sentence_->setWordWrap(true);

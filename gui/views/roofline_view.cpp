@@ -30,11 +30,8 @@ std::vector<Roof> telling(const std::vector<Roof>& roofs) {
 
 RooflineView::RooflineView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("roofline"), tr("Roofline"), parent) {
-  auto* layout = new QVBoxLayout(content());
-  layout->setContentsMargins(16, 12, 16, 12);
-  summary_ = new QLabel;
-  summary_->setObjectName(QStringLiteral("dim"));
-  summary_->setWordWrap(true);
+  auto* layout = page();
+  summary_ = quiet_line();
   layout->addWidget(summary_);
   auto* splitter = new QSplitter(Qt::Vertical);
   splitter->setHandleWidth(10);
@@ -47,6 +44,7 @@ RooflineView::RooflineView(Session& session, QWidget* parent)
   connect(plot_, &PlotView::point_clicked, this, [this](qint64 id) {
     this->session().select_case(id);
     points_->select_id(id);
+    Q_EMIT details_wanted();
   });
   connect(points_, &GridView::row_selected, this, [this](qint64 id) {
     if (id != 0) this->session().select_case(id);

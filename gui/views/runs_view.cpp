@@ -40,10 +40,8 @@ GridRow fact(const QString& what, const std::string& value, const std::string& b
 
 RunsView::RunsView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("runs"), tr("Runs & machines"), parent) {
-  auto* layout = new QVBoxLayout(content());
-  layout->setContentsMargins(16, 12, 16, 12);
-  summary_ = new QLabel;
-  summary_->setObjectName(QStringLiteral("dim"));
+  auto* layout = page();
+  summary_ = quiet_line();
   layout->addWidget(summary_);
   auto* splitter = new QSplitter(Qt::Vertical);
   splitter->setHandleWidth(12);

@@ -3,18 +3,18 @@
 #include <fmt/format.h>
 
 #include <QHBoxLayout>
-#include <QScrollArea>
 #include <QSplitter>
 #include <QVBoxLayout>
+#include <cmath>
 
+#include "gui/model/timeline_diff.h"
 #include "gui/theme.h"
 
 namespace assay::gui {
 
 TimelineView::TimelineView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("timeline"), tr("Timeline"), parent) {
-  auto* layout = new QVBoxLayout(content());
-  layout->setContentsMargins(16, 12, 16, 12);
+  auto* layout = page();
   auto* controls = new QHBoxLayout;
   case_ = new QComboBox;
   case_->setAccessibleName(tr("case and launch"));
@@ -23,15 +23,26 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
   critical_->setCheckable(true);
   critical_->setToolTip(
       tr("From the last bar back, always to the one that had ended last when it began: what the end waited for"));
+  auto* idle = new QPushButton(tr("Idle"));
+  idle->setCheckable(true);
+  idle->setToolTip(tr("Colour the stretches in which a compute lane does nothing"));
+  alike_ = new QPushButton(tr("Fold equal ranks"));
+  alike_->setCheckable(true);
+  alike_->setToolTip(tr("One for all ranks that do the same at the same times; a click on its name shows the others"));
   auto* all = new QPushButton(tr("All"));
   all->setToolTip(tr("show all of it (0)"));
-  controls->addWidget(case_, 1);
+  against_ = new QComboBox;
+  against_->setAccessibleName(tr("timeline to hold it against"));
+  against_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
+  against_->setMinimumContentsLength(14);
+  controls->addWidget(case_, 3);
+  controls->addWidget(against_, 2);
   controls->addWidget(critical_);
+  controls->addWidget(idle);
+  controls->addWidget(alike_);
   controls->addWidget(all);
   layout->addLayout(controls);
-  summary_ = new QLabel;
-  summary_->setObjectName(QStringLiteral("dim"));
-  summary_->setWordWrap(true);
+  summary_ = quiet_line();
   layout->addWidget(summary_);
   auto* splitter = new QSplitter(Qt::Vertical);
   splitter->setHandleWidth(10);
@@ -40,13 +51,15 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
   down->setContentsMargins(0, 0, 0, 0);
   down->setSpacing(0);
   canvas_ = new TimelineCanvas;
+  pinned_ = new TimelineCanvas;
+  pinned_->setAccessibleName(tr("pinned lanes"));
+  pinned_->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
+  pinned_->hide();
   ruler_ = new TimelineRuler(canvas_);
-  auto* scroll = new QScrollArea;
-  scroll->setWidgetResizable(true);
-  scroll->setFrameShape(QFrame::NoFrame);
+  auto* scroll = scrolled(canvas_, tr("lanes of the timeline"));
   scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-  scroll->setWidget(canvas_);
   down->addWidget(ruler_);
+  down->addWidget(pinned_);
   down->addWidget(scroll, 1);
   lanes_ = new GridView(tr("lanes"));
   splitter->addWidget(upper);
@@ -57,7 +70,21 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
   layout->addWidget(splitter, 1);
   connect(case_, &QComboBox::activated, this,
           [this](int row) { this->session().guarded([this, row] { choose(row); }); });
-  connect(critical_, &QPushButton::toggled, canvas_, &TimelineCanvas::set_critical);
+  connect(against_, &QComboBox::activated, this,
+          [this](int row) { this->session().guarded([this, row] { hold_against(row); }); });
+  for (TimelineCanvas* canvas : {canvas_, pinned_}) {
+    connect(critical_, &QPushButton::toggled, canvas, &TimelineCanvas::set_critical);
+    connect(idle, &QPushButton::toggled, canvas, &TimelineCanvas::set_idle);
+    connect(canvas, &TimelineCanvas::lane_chosen, this, [this](const QString& lane) { pin(lane); });
+  }
+  connect(alike_, &QPushButton::clicked, canvas_, &TimelineCanvas::set_alike);
+  connect(canvas_, &TimelineCanvas::range_changed, this, [this] {
+    if (!pins_.empty()) pinned_->set_range(canvas_->range().first, canvas_->range().second);
+  });
+  connect(pinned_, &TimelineCanvas::range_changed, this, [this] {
+    if (!pins_.empty()) canvas_->set_range(pinned_->range().first, pinned_->range().second);
+  });
+  connect(lanes_, &GridView::row_activated, this, [this] { activate(); });
   connect(all, &QPushButton::clicked, canvas_, &TimelineCanvas::show_all);
   connect(canvas_, &TimelineCanvas::measure_changed, this, [this] { show_use(); });
 }
@@ -110,20 +137,83 @@ void TimelineView::choose(int row) {
   case_->setCurrentIndex(row);
   const auto& held = found_[static_cast<std::size_t>(row)];
   canvas_->show_data(make_timeline(session().database()->store().timeline(shown_run_, held.case_id, held.ordinal)));
+  alike_->setChecked(canvas_->folds_alike());
+  pins_.clear();
+  pinned_->hide();
   session().select_case(held.case_id);
+  if (const auto data = session().run()) list_others(*data);
   show_use();
 }
 
-void TimelineView::show_use() {
+void TimelineView::list_others(const RunData& data) {
+  others_.clear();
+  other_.reset();
+  const auto& shown = found_[static_cast<std::size_t>(shown_)];
+  const CaseResult* ours = data.find(shown.case_id);
+  const auto add = [&](const RunData& run, const results_db::TimelineSummary& held) {
+    const CaseResult* result = run.find(held.case_id);
+    const bool itself = run.run.id == shown_run_ && held.case_id == shown.case_id && held.ordinal == shown.ordinal;
+    if (result == nullptr || ours == nullptr || itself) return;
+    QString title = text_of(result->info.name + ": " + parameters_text(result->info));
+    if (held.ordinal > 0) title += tr(", launch %1").arg(held.ordinal + 1);
+    if (run.run.id != shown_run_) title += QStringLiteral(" · ") + text_of(run_title(run.run));
+    others_.push_back({run.run.id, held.case_id, held.ordinal, title});
+  };
+  // The same case a run earlier first: what got slower is the commonest question.
+  if (const auto* before = session().database()->previous(data.run))
+    if (const auto earlier = session().database()->run(before->id))
+      for (const auto& held : session().database()->store().timelines(before->id))
+        if (held.case_id == shown.case_id) add(*earlier, held);
+  for (const auto& held : session().database()->store().timelines(data.run.id)) add(data, held);
+  const QSignalBlocker quiet(against_);
+  against_->clear();
+  against_->addItem(tr("hold against ..."));
+  for (const Other& other : others_) against_->addItem(other.title);
+  against_->setEnabled(!others_.empty());
+}
+
+void TimelineView::hold_against(int row) {
+  other_.reset();
+  if (row >= 1 && row <= static_cast<int>(others_.size())) {
+    const Other& other = others_[static_cast<std::size_t>(row - 1)];
+    other_ = make_timeline(session().database()->store().timeline(other.run, other.case_id, other.ordinal));
+  }
+  against_->setCurrentIndex(other_ ? row : 0);
+  show_use();
+}
+
+void TimelineView::activate() {
+  const qint64 id = lanes_->current_id();
+  if (!other_ && id >= 1 && id <= static_cast<qint64>(canvas_->data().lanes.size()))
+    pin(text_of(canvas_->data().lanes[static_cast<std::size_t>(id - 1)].name));
+}
+
+void TimelineView::pin(const QString& lane) {
+  const std::string name = lane.toStdString();
+  if (std::erase(pins_, name) == 0) pins_.push_back(name);
+  pinned_->setVisible(!pins_.empty());
+  if (pins_.empty()) return;
+  const auto range = canvas_->range();  // showing other lanes shows all of them
+  pinned_->setMaximumHeight(QWIDGETSIZE_MAX);
+  pinned_->show_data(only_lanes(canvas_->data(), pins_));
+  pinned_->set_alike(false);
+  pinned_->setMaximumHeight(pinned_->minimumHeight());
+  pinned_->set_range(range.first, range.second);
+  canvas_->set_range(range.first, range.second);
+}
+
+std::pair<std::int64_t, std::int64_t> TimelineView::stretch() const {
+  if (const auto measured = canvas_->measured())
+    return {static_cast<std::int64_t>(measured->first), static_cast<std::int64_t>(measured->second)};
+  return {canvas_->data().begin, canvas_->data().end};
+}
+
+void TimelineView::show_summary() {
   const TimelineData& data = canvas_->data();
   const auto data_of_run = session().run();
   const CaseResult* result =
       data_of_run && shown_ >= 0 ? data_of_run->find(found_[static_cast<std::size_t>(shown_)].case_id) : nullptr;
-  std::int64_t from = data.begin, to = data.end;
-  if (const auto measured = canvas_->measured()) {
-    from = static_cast<std::int64_t>(measured->first);
-    to = static_cast<std::int64_t>(measured->second);
-  }
+  const auto [from, to] = stretch();
   const auto span = static_cast<double>(to - from);
   const bool real =
       result != nullptr && result->info.record.timer != "virtual" && result->info.record.fabric != "cluster";
@@ -136,8 +226,17 @@ void TimelineView::show_use() {
                 .arg(std::lround(100.0 * static_cast<double>(data.critical_busy) /
                                  static_cast<double>(data.end - data.begin)));
   text += real ? tr(" · measured") : tr(" · projected");
-  text += tr(" · wheel zooms, drag moves, Shift and drag measures, a click on a name folds its rank");
+  text +=
+      tr(" · wheel zooms, drag moves, Shift and drag measures, a click on a name folds its rank, a right click pins");
   summary_->setText(text);
+}
+
+void TimelineView::show_use() {
+  if (other_) return show_difference();
+  show_summary();
+  const TimelineData& data = canvas_->data();
+  const auto [from, to] = stretch();
+  const auto span = static_cast<double>(to - from);
   Grid grid;
   grid.columns = {{tr("lane"), false, true},           {tr("busy"), true}, {tr("busy share"), true}, {tr("idle"), true},
                   {tr("not hidden by compute"), true}, {tr("bars"), true}};
@@ -158,6 +257,36 @@ void TimelineView::show_use() {
                  GridCell::number(transfer ? time_text(alone) : QString(), alone),
                  GridCell::number(QString::number(use.bars), static_cast<double>(use.bars))};
     grid.rows.push_back(std::move(row));
+  }
+  lanes_->show_grid(std::move(grid));
+}
+
+void TimelineView::show_difference() {
+  const TimelineDifference held = difference_of(*other_, canvas_->data());
+  const auto base = static_cast<double>(held.base_span), now = static_cast<double>(held.other_span);
+  summary_->setText(tr("%1 here, %2 in %3: %4 · what a rank spends on each operation, largest difference first")
+                        .arg(time_text(now), time_text(base), against_->currentText(),
+                             base > 0 ? text_of(fmt::format("{:+.1f}%", 100 * (now / base - 1))) : QString()));
+  Grid grid;
+  grid.columns = {{tr("operation"), false, true}, {tr("lane")},      {tr("there"), true}, {tr("here"), true},
+                  {tr("difference"), true},       {tr("bars"), true}};
+  qint64 id = 0;
+  for (const OperationDifference& row : held.operations) {
+    GridRow line;
+    line.id = ++id;
+    GridCell lane(text_of(row.lane));
+    lane.color = technique_color(row.lane);
+    GridCell difference = GridCell::number(
+        (row.difference() > 0 ? QStringLiteral("+") : QString()) + time_text(row.difference()), row.difference());
+    difference.color = row.difference() > 0 ? theme().bad : row.difference() < 0 ? theme().good : theme().dim;
+    line.cells = {text_of(row.name),
+                  lane,
+                  GridCell::number(time_text(row.base), row.base),
+                  GridCell::number(time_text(row.other), row.other),
+                  difference,
+                  GridCell::number(QStringLiteral("%1, %2").arg(row.base_bars).arg(row.other_bars),
+                                   static_cast<double>(row.other_bars))};
+    grid.rows.push_back(std::move(line));
   }
   lanes_->show_grid(std::move(grid));
 }

@@ -14,20 +14,41 @@ class TimelineView : public View {
   void refresh() override;
   Grid table() const override { return lanes_->grid(); }
   void move(int rows) override { lanes_->move(rows); }
+  void activate() override;  // pins the lane of the row, or lets it go
+  QComboBox* against_box() const { return against_; }
+  const TimelineCanvas& pinned() const { return *pinned_; }
   TimelineCanvas& canvas() { return *canvas_; }
   QString summary() const { return summary_->text(); }
 
  private:
+  struct Other {  // what the timeline shown can be held against
+    std::string run;
+    std::int64_t case_id = 0;
+    int ordinal = 0;
+    QString title;
+  };
   void choose(int row);
+  void list_others(const RunData& data);
+  void hold_against(int row);
+  void pin(const QString& lane);
+  void show_summary();
   void show_use();
+  void show_difference();
+  std::pair<std::int64_t, std::int64_t> stretch() const;  // measured, or all
 
   std::vector<results_db::TimelineSummary> found_;
   std::string shown_run_;
   int shown_ = -1;
+  std::vector<Other> others_;  // by the row of the box less one
+  std::optional<TimelineData> other_;
+  std::vector<std::string> pins_;
   QComboBox* case_;
+  QComboBox* against_;
   QPushButton* critical_;
+  QPushButton* alike_;
   QLabel* summary_;
   TimelineCanvas* canvas_;
+  TimelineCanvas* pinned_;
   TimelineRuler* ruler_;
   GridView* lanes_;
 };

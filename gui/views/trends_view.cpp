@@ -2,10 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <QApplication>
+#include <QClipboard>
 #include <QHBoxLayout>
+#include <QInputDialog>
+#include <QMenu>
 #include <QSplitter>
-#include <QVBoxLayout>
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "gui/model/palette.h"
 #include "gui/theme.h"
@@ -19,11 +24,14 @@ using harness::stats::Verdict;
 constexpr std::size_t most_points = 300;
 constexpr int columns = 320;
 
-bool is_roof(const CaseInfo& info) { return info.record.technique == "hardware/cpu-roofs"; }
+bool is_listed(const CaseResult& result, const Filter& filter) {
+  return result.info.record.technique != "hardware/cpu-roofs" && result.main_value() != nullptr &&
+         matches(filter, result);
+}
 
 QString moment(double seconds) { return text_of(moment_text(static_cast<std::int64_t>(seconds * 1e9))); }
 
-QString decision_text(const Decision& decision, const QString& other) {
+QString decision_text(const Decision& decision, const QString& other, const std::string& metric) {
   QString words;
   switch (decision.verdict) {
     case Verdict::faster:
@@ -38,9 +46,9 @@ QString decision_text(const Decision& decision, const QString& other) {
       break;
   }
   QString text =
-      QStringLiteral("<b style='color:%1'>%2</b> %3: %4 times its time")
+      QStringLiteral("<b style='color:%1'>%2</b> %3: %4 times its %5")
           .arg(verdict_color(decision.verdict).name(), QString::fromLatin1(harness::stats::to_string(decision.verdict)),
-               words.arg(other), text_of(fmt::format("{:.3f}", decision.ratio)));
+               words.arg(other), text_of(fmt::format("{:.3f}", decision.ratio)), text_of(metric_title(metric)));
   if (decision.interval.bounded() && decision.interval.high < 1e6)
     text += TrendsView::tr(" (95%: %1)")
                 .arg(text_of(fmt::format("{:.3f} to {:.3f}", decision.interval.low, decision.interval.high)));
@@ -54,11 +62,74 @@ QString decision_text(const Decision& decision, const QString& other) {
 
 TrendsView::TrendsView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("trends"), tr("Trends"), parent) {
-  auto* layout = new QVBoxLayout(content());
-  layout->setContentsMargins(16, 12, 16, 12);
+  auto* layout = page();
   auto* across = new QSplitter(Qt::Horizontal);
   across->setHandleWidth(12);
+  across->addWidget(make_left());
+  across->addWidget(make_right());
+  across->setStretchFactor(1, 1);
+  across->setSizes({370, 700});
+  layout->addWidget(across);
+  connect(cases_, &GridView::row_selected, this, [this](qint64 id) {
+    if (id == 0) return;
+    this->session().select_case(id);
+    this->session().guarded([this] { show_case(); });
+  });
+  connect(alerts_, &GridView::row_activated, this, [this](qint64 id) {
+    if (id < 1) return;
+    const AlertGroup& group = groups_[static_cast<std::size_t>(id - 1)];
+    this->session().select_case(group.alerts.front().case_id);
+    cases_->select_id(group.alerts.front().case_id);
+  });
+  alerts_->setContextMenuPolicy(Qt::CustomContextMenu);
+  connect(alerts_, &GridView::customContextMenuRequested, this, [this](const QPoint& at) { offer_decisions(at); });
+  for (PlotView* plot : {level_, from_before_, from_first_}) {
+    connect(plot, &PlotView::point_clicked, this, [this](qint64 id) { runs_->select_id(id); });
+    connect(plot, &PlotView::range_selected, this, [this](double from, double to) {
+      const auto nearest = [&](double x) {
+        return static_cast<std::size_t>(std::min_element(trend_.points.begin(), trend_.points.end(),
+                                                         [&](const TrendPoint& a, const TrendPoint& b) {
+                                                           return std::abs(a.at - x) < std::abs(b.at - x);
+                                                         }) -
+                                        trend_.points.begin());
+      };
+      if (!trend_.points.empty())
+        this->session().guarded([&] { show_pair(nearest(std::min(from, to)), nearest(std::max(from, to))); });
+    });
+  }
+  connect(runs_, &GridView::row_activated, this, [this] { activate(); });
+  connect(runs_, &GridView::row_selected, this, [this](qint64 id) {
+    const auto at = std::find_if(trend_.points.begin(), trend_.points.end(),
+                                 [&](const TrendPoint& point) { return static_cast<qint64>(point.run) + 1 == id; });
+    if (at == trend_.points.end() || at == trend_.points.begin()) return;
+    const auto place = static_cast<std::size_t>(at - trend_.points.begin());
+    this->session().guarded([&] { show_pair(place - 1, place); });
+  });
+  connect(compare_, &QPushButton::clicked, this, [this] {
+    const auto& runs = this->session().database()->runs();
+    Q_EMIT comparison_wanted(text_of(runs[trend_.points[ends_.first].run].id),
+                             text_of(runs[trend_.points[ends_.second].run].id));
+  });
+  connect(bisect_, &QPushButton::clicked, this,
+          [this] { QApplication::clipboard()->setText(bisect_->property("command").toString()); });
+}
+
+QWidget* TrendsView::make_left() {
+  auto* left = new QWidget;
+  auto* down = new QVBoxLayout(left);
+  down->setContentsMargins(0, 0, 0, 0);
   cases_ = new GridView(tr("cases"));
+  alerts_title_ = new QLabel;
+  alerts_title_->setObjectName(QStringLiteral("heading"));
+  alerts_ = new GridView(tr("alerts"));
+  alerts_->setToolTip(tr("Enter shows the case; the context menu says what came of it"));
+  down->addWidget(cases_, 3);
+  down->addWidget(alerts_title_);
+  down->addWidget(alerts_, 1);
+  return left;
+}
+
+QWidget* TrendsView::make_right() {
   auto* right = new QWidget;
   auto* down = new QVBoxLayout(right);
   down->setContentsMargins(0, 0, 0, 0);
@@ -75,24 +146,69 @@ TrendsView::TrendsView(Session& session, QWidget* parent)
   auto* pair = new QHBoxLayout;
   pair->addWidget(from_before_);
   pair->addWidget(from_first_);
+  pair_ = new QLabel;
+  pair_->setTextFormat(Qt::RichText);
+  pair_->setWordWrap(true);
+  compare_ = new QPushButton(tr("Compare these"));
+  compare_->setToolTip(tr("all cases of the two runs"));
+  bisect_ = new QPushButton(tr("Copy git bisect"));
+  auto* told = new QHBoxLayout;
+  told->addWidget(pair_, 1);
+  told->addWidget(compare_);
+  told->addWidget(bisect_);
   down->addWidget(title_);
   down->addWidget(answer_);
+  down->addWidget(make_rule());
   down->addWidget(level_, 4);
   down->addLayout(pair, 3);
+  down->addLayout(told);
   down->addWidget(runs_, 3);
-  across->addWidget(cases_);
-  across->addWidget(right);
-  across->setStretchFactor(1, 1);
-  across->setSizes({370, 700});
-  layout->addWidget(across);
-  connect(cases_, &GridView::row_selected, this, [this](qint64 id) {
-    if (id == 0) return;
-    this->session().select_case(id);
-    this->session().guarded([this] { show_case(); });
-  });
-  for (PlotView* plot : {level_, from_before_, from_first_})
-    connect(plot, &PlotView::point_clicked, this, [this](qint64 id) { runs_->select_id(id); });
-  connect(runs_, &GridView::row_activated, this, [this] { activate(); });
+  return right;
+}
+
+QWidget* TrendsView::make_rule() {
+  auto* rule = new QWidget;
+  auto* line = new QHBoxLayout(rule);
+  line->setContentsMargins(0, 0, 0, 0);
+  levels_text_ = quiet_line();
+  const harness::stats::ChangeRule usual;
+  const auto box = [&](double value, double low, double high, double step, const QString& name, const QString& tip) {
+    auto* made = new QDoubleSpinBox;
+    made->setRange(low, high);
+    made->setSingleStep(step);
+    made->setDecimals(1);
+    made->setValue(value);
+    made->setAccessibleName(name);
+    made->setToolTip(tip);
+    connect(made, &QDoubleSpinBox::valueChanged, this, [this] { replay(); });
+    return made;
+  };
+  penalty_ =
+      box(usual.penalty, 0.5, 50, 0.5, tr("price of a change of level"),
+          tr("Replay the detector: higher finds fewer changes. %1 is what assay history uses").arg(usual.penalty));
+  floor_ = box(100 * usual.effect_floor, 0, 100, 0.5, tr("smallest change of level, percent"),
+               tr("Replay the detector: smaller changes do not count. %1% is what assay history uses")
+                   .arg(100 * usual.effect_floor));
+  floor_->setSuffix(QStringLiteral("%"));
+  line->addWidget(levels_text_, 1);
+  line->addWidget(new QLabel(tr("price")));
+  line->addWidget(penalty_);
+  line->addWidget(new QLabel(tr("from")));
+  line->addWidget(floor_);
+  return rule;
+}
+
+QStringList TrendsView::arguments() const {
+  const CaseResult* result = shown_case();
+  if (result == nullptr) return {};
+  return {QStringLiteral("case=") + text_of(result->info.record.key)};
+}
+
+void TrendsView::set_arguments(const QMap<QString, QString>& values) {
+  const auto data = session().run();
+  if (!data) return;
+  for (const CaseResult& result : data->cases)
+    if (text_of(result.info.record.key) == values.value(QStringLiteral("case"))) session().select_case(result.info.id);
 }
 
 void TrendsView::activate() {
@@ -102,6 +218,8 @@ void TrendsView::activate() {
   session().choose_run(database->runs()[static_cast<std::size_t>(run - 1)].id);
 }
 
+const CaseResult* TrendsView::shown_case() const { return shown_.data ? shown_.data->find(shown_.id) : nullptr; }
+
 void TrendsView::refresh() {
   const auto data = session().run();
   if (!data) return show_empty(tr("No history yet: every run adds a point."), tr("assay run quick"));
@@ -110,31 +228,45 @@ void TrendsView::refresh() {
     return show_empty(tr("No timed case of this run matches the filter. Escape clears it."));
   show_content();
   const auto selected = session().selected_case();
-  cases_->select_id(selected.value_or(0));
-  if (cases_->current_id() == 0) cases_->select_id(cases_->grid().rows.front().id);
+  {
+    const QSignalBlocker quiet(cases_);
+    cases_->select_id(selected.value_or(0));
+    if (cases_->current_id() == 0) cases_->select_id(cases_->grid().rows.front().id);
+  }
+  // A keystroke in the filter that leaves the case in the list changes nothing of its history.
+  if (shown_ == Shown{data, cases_->current_id(), theme().dark}) return;
+  session().select_case(cases_->current_id());
   show_case();
+  show_alerts(data->run.machine.id);
 }
 
 void TrendsView::list_cases(const RunData& data) {
   Grid grid;
-  grid.columns = {{tr("technique")}, {tr("case"), false, true}, {tr("time"), true}};
+  grid.columns = {{tr("technique")}, {tr("case"), false, true}, {tr("value"), true}};
+  std::vector<const CaseResult*> listed;
   std::vector<const CaseInfo*> infos;
   for (const CaseResult& result : data.cases)
-    if (result.value("time") != nullptr && matches(session().filter(), result) && !is_roof(result.info))
+    if (is_listed(result, session().filter())) {
+      listed.push_back(&result);
       infos.push_back(&result.info);
+    }
   const auto common = common_axes(infos);
-  for (const CaseResult& result : data.cases) {
-    const Value* time = result.value("time");
-    if (time == nullptr || !matches(session().filter(), result) || is_roof(result.info)) continue;
+  grid.rows.reserve(listed.size());
+  for (const CaseResult* result : listed) {
+    const Value& value = *result->main_value();
     GridRow row;
-    row.id = result.info.id;
-    GridCell name(text_of(result.info.name));
-    name.color = technique_color(result.info.record.technique);
-    row.cells = {name, text_of(parameters_text(result.info, common)),
-                 GridCell::number(text_of(value_text(*time)), time->median)};
-    row.cells[1].tip = text_of(result.info.record.key);
+    row.id = result->info.id;
+    GridCell name(text_of(result->info.name));
+    name.color = technique_color(result->info.record.technique);
+    row.cells = {name, text_of(parameters_text(result->info, common)),
+                 GridCell::number(provenance_glyph(value.provenance) + QLatin1Char(' ') + text_of(value_text(value)),
+                                  value.median)};
     grid.rows.push_back(std::move(row));
   }
+  grid.tip = [held = session().run()](qint64 id, std::size_t column) {
+    const CaseResult* result = column < 2 ? held->find(id) : nullptr;
+    return result == nullptr ? QString() : text_of(result->info.record.key);
+  };
   cases_->show_grid(std::move(grid));
 }
 
@@ -142,45 +274,118 @@ void TrendsView::show_case() {
   const auto data = session().run();
   const CaseResult* result = data ? data->find(cases_->current_id()) : nullptr;
   if (result == nullptr) return;
-  trend_ = trend_of(*session().database(), result->info, data->run.machine.id);
+  shown_ = {data, result->info.id, theme().dark};
+  trend_ = trend_of(*session().database(), result->info, data->run.machine.id, *result->main_value());
   title_->setText(text_of(result->info.name + ": " + parameters_text(result->info) + " on " + data->run.machine.name));
   std::size_t at = trend_.points.size();
   for (std::size_t i = 0; i < trend_.points.size(); ++i)
     if (session().database()->runs()[trend_.points[i].run].id == data->run.id) at = i;
   show_answer(*result, at);
   const double now = at < trend_.points.size() ? trend_.points[at].at : std::nan("");
-  show_level(*result, now);
+  replay();
   show_change(from_before_, tr("change from the run before"), false, now);
   show_change(from_first_, tr("change from the first run"), true, now);
   show_runs();
+  const bool pair = at > 0 && at < trend_.points.size();
+  for (QWidget* part : std::initializer_list<QWidget*>{pair_, compare_, bisect_}) part->setVisible(pair);
+  if (pair) show_pair(at - 1, at);
+}
+
+void TrendsView::replay() {
+  const CaseResult* result = shown_case();
+  if (result == nullptr) return;
+  harness::stats::ChangeRule rule;
+  rule.penalty = penalty_->value();
+  rule.effect_floor = floor_->value() / 100;
+  levels_ = levels_of(*session().database(), trend_, rule);
+  QStringList words;
+  for (const TrendChange& change : levels_.changes)
+    words << tr("%1 of %2 on %3")
+                 .arg(QString::fromLatin1(to_string(change.kind)),
+                      text_of(fmt::format("{:+.1f}%", 100 * (change.ratio - 1))), moment(trend_.points[change.at].at));
+  constexpr qsizetype most_named = 3;
+  const qsizetype changes = words.size();
+  if (changes > most_named) words = words.mid(changes - most_named);
+  levels_text_->setText(changes == 0
+                            ? tr("one level over %1 runs").arg(trend_.points.size())
+                            : tr("%1 change(s) of level; %2").arg(changes).arg(words.join(QStringLiteral(", "))));
+  double now = std::nan("");
+  for (const TrendPoint& point : trend_.points)
+    if (session().database()->runs()[point.run].id == shown_.data->run.id) now = point.at;
+  show_level(now);
 }
 
 void TrendsView::show_answer(const CaseResult& result, std::size_t at) {
   const TrendAnswer answer = judge_trend(*session().database(), result.info, trend_, at);
   QStringList lines;
-  if (const Value* time = result.value("time"))
-    lines << tr("%1 in this run (%2)").arg(text_of(value_text(*time)), text_of(evidence_text(*time)));
+  if (const Value* value = result.value(trend_.metric))
+    lines << tr("%1 %2 in this run (%3)")
+                 .arg(text_of(metric_title(trend_.metric)), text_of(value_text(*value)),
+                      text_of(evidence_text(*value)));
   if (answer.last_from)
-    lines << decision_text(answer.last, tr("the run before, %1").arg(moment(trend_.points[*answer.last_from].at)));
+    lines << decision_text(answer.last, tr("the run before, %1").arg(moment(trend_.points[*answer.last_from].at)),
+                           trend_.metric);
   if (answer.week_from && answer.week_from != answer.last_from)
-    lines << decision_text(answer.week, tr("a week before, %1").arg(moment(trend_.points[*answer.week_from].at)));
+    lines << decision_text(answer.week, tr("a week before, %1").arg(moment(trend_.points[*answer.week_from].at)),
+                           trend_.metric);
   if (!answer.last_from) lines << tr("the first run of this case on this machine: nothing to compare with");
   answer_->setText(lines.join(QStringLiteral("<br>")));
 }
 
-void TrendsView::show_level(const CaseResult& result, double now) {
+void TrendsView::show_pair(std::size_t from, std::size_t to) {
+  const CaseResult* result = shown_case();
+  if (result == nullptr || from >= trend_.points.size() || to >= trend_.points.size() || from == to) return;
+  ends_ = {from, to};
+  const auto decision = judge_pair(*session().database(), result->info, trend_, from, to);
+  pair_->setText(tr("%1: %2").arg(moment(trend_.points[to].at),
+                                  decision_text(decision, moment(trend_.points[from].at), trend_.metric)));
+  const auto& runs = session().database()->runs();
+  const auto& good = runs[trend_.points[from].run].build;
+  const auto& bad = runs[trend_.points[to].run].build;
+  bisect_->setEnabled(!good.commit.empty() && !bad.commit.empty() && good.commit != bad.commit);
+  bisect_->setToolTip(good.commit == bad.commit
+                          ? tr("both runs were built from one commit")
+                          : tr("from %1 to %2").arg(text_of(short_commit(good)), text_of(short_commit(bad))));
+  bisect_->setProperty("command", text_of("git bisect start " + bad.commit + " " + good.commit));
+}
+
+void TrendsView::add_levels(PlotSpec& spec) const {
+  const bool first_only = levels_.levels.size() < 2;
+  for (const TrendLevel& level : levels_.levels) {
+    const double from = trend_.points[level.first].at, to = trend_.points[level.last].at;
+    const QString text = first_only ? QString() : text_of(value_text(level.level, trend_.unit, trend_.metric));
+    spec.segments.push_back({from, level.level, to, level.level, text, theme().accent, 2.2});
+    if (!level.interval.bounded()) continue;
+    QColor faint = theme().accent;
+    faint.setAlpha(120);
+    for (const double edge : {level.interval.low, level.interval.high})
+      spec.segments.push_back({from, edge, to, edge, {}, faint, 0.8});
+  }
+  for (const TrendChange& change : levels_.changes) {
+    const bool worse = (change.ratio > 1) == trend_.lower_is_better;
+    const double middle = (trend_.points[change.before].at + trend_.points[change.at].at) / 2;
+    spec.references.push_back({middle, true, text_of(fmt::format("{:+.1f}%", 100 * (change.ratio - 1))),
+                               worse ? theme().bad : theme().good, Qt::DashLine});
+  }
+}
+
+void TrendsView::show_level(double now) {
+  const CaseResult* result = shown_case();
+  if (result == nullptr) return;
+  const QString what = text_of(metric_title(trend_.metric));
   PlotSpec spec;
   spec.x.kind = AxisKind::moment;
-  spec.x.title = tr("run");
-  spec.y.title = tr("time, median over launches; bars: lowest and highest launch");
+  spec.x.title = tr("run (Shift and drag compares the ends)");
+  spec.y.title =
+      tr("%1, median over launches; bars: lowest and highest launch; levels with their 95% intervals").arg(what);
   spec.y.unit = trend_.unit;
-  spec.y.metric = "time";
+  spec.y.metric = trend_.metric;
   spec.shade_after = now;
   if (!trend_.points.empty()) spec.x_range = {trend_.points.front().at, trend_.points.back().at};
   PlotSeries series;
-  series.color = technique_color(result.info.record.technique);
+  series.color = technique_color(result->info.record.technique);
   series.provenance = trend_.provenance;
-  series.marker = marker_shape(result.info.record.technique);
+  series.marker = marker_shape(result->info.record.technique);
   if (trend_.points.size() <= most_points) {
     for (const TrendPoint& point : trend_.points) {
       PlotPoint drawn;
@@ -191,8 +396,9 @@ void TrendsView::show_level(const CaseResult& result, double now) {
         drawn.high = point.highest;
       }
       drawn.id = static_cast<qint64>(point.run) + 1;
-      drawn.tip = QStringLiteral("%1\n%2, %3 launches")
-                      .arg(moment(point.at), text_of(value_text(point.median, "s", "time")))
+      drawn.tip = QStringLiteral("%1\n%2, %3, %4 launches")
+                      .arg(moment(point.at), text_of(value_text(point.median, trend_.unit, trend_.metric)),
+                           QString::fromLatin1(to_string(trend_.provenance)))
                       .arg(point.launches);
       series.points.push_back(std::move(drawn));
       if (point.build_changed)
@@ -211,10 +417,64 @@ void TrendsView::show_level(const CaseResult& result, double now) {
       for (const double value : {segment.first, segment.low, segment.high, segment.last})
         series.points.push_back({segment.x, value, {}, {}, 0, {}});
     spec.y.title =
-        tr("time, median over launches; %1 runs as lowest to highest a pixel column").arg(trend_.points.size());
+        tr("%1, median over launches; %2 runs as lowest to highest a pixel column").arg(what).arg(trend_.points.size());
   }
   spec.series.push_back(std::move(series));
+  add_levels(spec);
   level_->show_spec(std::move(spec));
+}
+
+void TrendsView::show_alerts(const std::string& machine) {
+  groups_ = alert_groups(*session().database(), machine);
+  alerts_title_->setVisible(!groups_.empty());
+  alerts_->setVisible(!groups_.empty());
+  Grid grid;
+  grid.columns = {{tr("state")}, {tr("cases"), false, true}, {tr("effect"), true}, {tr("since")}};
+  int open = 0;
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    const AlertGroup& group = groups_[i];
+    const bool is_open = group.outcome == "open";
+    open += is_open ? 1 : 0;
+    GridRow row;
+    row.id = static_cast<qint64>(i) + 1;
+    GridCell state(text_of(group.outcome));
+    state.strong = is_open;
+    if (group.outcome == "open" || group.outcome == "confirmed") state.color = theme().bad;
+    const double effect = group.alerts.front().effect.value_or(std::nan(""));
+    row.cells = {
+        state, text_of(group.cases),
+        GridCell::number(std::isfinite(effect) ? text_of(fmt::format("{:+.1f}%", 100 * effect)) : QString(), effect),
+        GridCell::number(text_of(moment_text(group.run.started_ns)), static_cast<double>(group.run.started_ns))};
+    row.cells[1].tip =
+        text_of(group.kind + " of " + metric_title(group.alerts.front().metric) + "\n" + group.alerts.front().note);
+    grid.rows.push_back(std::move(row));
+  }
+  alerts_title_->setText(tr("Alerts: %1 cause(s), %2 open").arg(groups_.size()).arg(open));
+  alerts_->show_grid(std::move(grid));
+}
+
+void TrendsView::offer_decisions(const QPoint& at) {
+  const qint64 id = alerts_->current_id();
+  if (id < 1) return;
+  QMenu menu(this);
+  for (const std::string& outcome : alert_outcomes())
+    menu.addAction(text_of(outcome), this, [this, id, outcome] {
+      bool agreed = false;
+      const QString remark = QInputDialog::getText(this, tr("Alert: %1").arg(text_of(outcome)),
+                                                   tr("Remark (may be empty)"), QLineEdit::Normal, {}, &agreed);
+      if (agreed) decide(id, text_of(outcome), remark);
+    });
+  menu.exec(alerts_->viewport()->mapToGlobal(at));
+}
+
+bool TrendsView::decide(qint64 group, const QString& outcome, const QString& remark) {
+  if (group < 1 || group > static_cast<qint64>(groups_.size())) return false;
+  const char* user = std::getenv("USER");
+  return session().guarded([&] {
+    decide_alerts(*session().database(), groups_[static_cast<std::size_t>(group - 1)], outcome.toStdString(),
+                  user == nullptr ? "somebody" : user, remark.toStdString());
+    show_alerts(shown_.data->run.machine.id);
+  });
 }
 
 void TrendsView::show_change(PlotView* plot, const QString& title, bool from_first, double now) {
@@ -256,7 +516,7 @@ void TrendsView::show_change(PlotView* plot, const QString& title, bool from_fir
 void TrendsView::show_runs() {
   Grid grid;
   grid.columns = {{tr("run"), false, true},
-                  {tr("time"), true},
+                  {text_of(metric_title(trend_.metric)), true},
                   {tr("from the run before"), true},
                   {tr("launches"), true},
                   {tr("commit")}};
@@ -267,7 +527,7 @@ void TrendsView::show_runs() {
     GridRow row;
     row.id = static_cast<qint64>(point.run) + 1;
     row.cells = {GridCell::number(text_of(run_title(run)), point.at),
-                 GridCell::number(text_of(value_text(point.median, "s", "time")), point.median),
+                 GridCell::number(text_of(value_text(point.median, trend_.unit, trend_.metric)), point.median),
                  GridCell::number(i > 0 ? text_of(fmt::format("{:+.1f}%", 100 * change)) : QString(), change),
                  GridCell::number(QString::number(point.launches), point.launches), text_of(short_commit(run.build))};
     grid.rows.push_back(std::move(row));

@@ -1,5 +1,10 @@
 #pragma once
-// Trends: one case over all runs of a machine; is the newest better than the run before, and than last week?
+// Trends: one case over all runs of a machine; is the newest better than the run before, and than last week? Where did
+// its level change, and what has been decided about that?
+#include <QDoubleSpinBox>
+#include <QPushButton>
+
+#include "gui/model/alerts.h"
 #include "gui/model/trend.h"
 #include "gui/plot/plot_view.h"
 #include "gui/views/view.h"
@@ -13,25 +18,61 @@ class TrendsView : public View {
   Grid table() const override { return runs_->grid(); }
   void move(int rows) override { cases_->move(rows); }
   void activate() override;
+  QStringList arguments() const override;
+  void set_arguments(const QMap<QString, QString>& values) override;
   const Trend& trend() const { return trend_; }
+  const TrendLevels& levels() const { return levels_; }
   QString answer() const { return answer_->text(); }
-  const PlotView& plot() const { return *level_; }
+  QString pair_text() const { return pair_->text(); }
+  PlotView& plot() { return *level_; }
+  GridView& alerts() { return *alerts_; }
+  GridView& runs() { return *runs_; }
+  QDoubleSpinBox* penalty_box() const { return penalty_; }
+  // As the menu of the alerts does it; false, with the banner saying why, where it cannot be written.
+  bool decide(qint64 group, const QString& outcome, const QString& remark);
 
  private:
+  struct Shown {
+    std::shared_ptr<const RunData> data;
+    std::int64_t id = 0;
+    bool dark = false;
+    bool operator==(const Shown&) const = default;
+  };
+  QWidget* make_left();
+  QWidget* make_right();
+  QWidget* make_rule();
   void list_cases(const RunData& data);
   void show_case();
   void show_answer(const CaseResult& result, std::size_t at);
-  void show_level(const CaseResult& result, double now);
+  void show_level(double now);
+  void add_levels(PlotSpec& spec) const;
   void show_change(PlotView* plot, const QString& title, bool from_first, double now);
   void show_runs();
+  void show_alerts(const std::string& machine);
+  void show_pair(std::size_t from, std::size_t to);
+  void replay();  // the detector with other thresholds
+  void offer_decisions(const QPoint& at);
+  const CaseResult* shown_case() const;
 
+  Shown shown_;
   Trend trend_;
+  TrendLevels levels_;
+  std::vector<AlertGroup> groups_;
+  std::pair<std::size_t, std::size_t> ends_ = {0, 0};  // of the pair that is told about
   GridView* cases_;
+  QLabel* alerts_title_;
+  GridView* alerts_;
   QLabel* title_;
   QLabel* answer_;
+  QLabel* levels_text_;
+  QDoubleSpinBox* penalty_;
+  QDoubleSpinBox* floor_;
   PlotView* level_;
   PlotView* from_before_;
   PlotView* from_first_;
+  QLabel* pair_;
+  QPushButton* compare_;
+  QPushButton* bisect_;
   GridView* runs_;
 };
 

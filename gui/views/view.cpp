@@ -1,7 +1,5 @@
 #include "gui/views/view.h"
 
-#include <QVBoxLayout>
-
 namespace assay::gui {
 
 View::View(Session& session, QString id, QString title, QWidget* parent)
@@ -17,6 +15,28 @@ View::View(Session& session, QString id, QString title, QWidget* parent)
   content_ = new QWidget;
   pages_->addWidget(empty_);
   pages_->addWidget(content_);
+}
+
+QVBoxLayout* View::page() {
+  auto* layout = new QVBoxLayout(content_);
+  layout->setContentsMargins(16, 12, 16, 12);
+  return layout;
+}
+
+QScrollArea* View::scrolled(QWidget* content, const QString& accessible_name) {
+  auto* area = new QScrollArea;
+  area->setWidgetResizable(true);
+  area->setFrameShape(QFrame::NoFrame);
+  area->setAccessibleName(accessible_name);
+  area->setWidget(content);
+  return area;
+}
+
+QLabel* View::quiet_line() {
+  auto* line = new QLabel;
+  line->setObjectName(QStringLiteral("dim"));
+  line->setWordWrap(true);
+  return line;
 }
 
 void View::show_content() { pages_->setCurrentIndex(1); }

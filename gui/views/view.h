@@ -1,7 +1,9 @@
 #pragma once
 // What every view is: a page over the session that can be read again, moved in by keys and handed out as a table.
 #include <QLabel>
+#include <QScrollArea>
 #include <QStackedLayout>
+#include <QVBoxLayout>
 #include <QWidget>
 
 #include "gui/grid.h"
@@ -27,12 +29,17 @@ class View : public QWidget {
   QString empty_text() const { return empty_->text(); }
 
  Q_SIGNALS:
-  void view_wanted(const QString& id);  // another view, over the same session
+  void view_wanted(const QString& id);                                    // another view, over the same session
+  void comparison_wanted(const QString& base, const QString& contender);  // selectors
+  void details_wanted();  // of the selected case: its launches, how to get it again
 
  protected:
   Session& session() { return session_; }
   const Session& session() const { return session_; }
   QWidget* content() { return content_; }
+  QVBoxLayout* page();  // lays the content out from top to bottom, with the margins of all views; called once
+  static QScrollArea* scrolled(QWidget* content, const QString& accessible_name);
+  static QLabel* quiet_line();  // a line of facts that stands back
   void show_content();
   void show_empty(const QString& what, const QString& command = {});  // the command that would fill the view
 

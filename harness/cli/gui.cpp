@@ -27,8 +27,9 @@ std::filesystem::path dashboard_beside(const std::filesystem::path& program) {
                         "qt6-svg-dev (ci/bootstrap does) and build again",
                     3);
   std::vector<std::string> words = {dashboard.string()};
-  const bool names_one = std::any_of(
-      rest.begin(), rest.end(), [](const std::string& word) { return word == "--db" || word.starts_with("--db="); });
+  const bool names_one = std::any_of(rest.begin(), rest.end(), [](const std::string& word) {
+    return word == "--db" || word.starts_with("--db=") || word.ends_with(".db");
+  });
   if (!names_one) words.insert(words.end(), {"--db", context.database});
   words.insert(words.end(), rest.begin(), rest.end());
   std::vector<char*> argv;
@@ -48,6 +49,7 @@ void add_gui(CLI::App& app, Context& context) {
   command->footer(
       "What follows goes to assay-gui (`assay-gui --help`). Examples:\n"
       "  assay gui\n"
+      "  assay gui mine.db theirs.db\n"
       "  assay gui --view explore --filter 'attention seq=16k'\n"
       "  assay gui --screenshot overview overview.png --size 2560x1440 --theme dark");
   command->callback([command, &context] { start(command->remaining(), context); });

@@ -74,8 +74,11 @@ results_db::ClaimRecord record_of(const Claim& claim) {
   return record;
 }
 
-// Keeps verdicts that are new or follow from other inputs than the stored one; history stays.
-int store_verdicts(const std::string& database, const std::vector<Outcome>& outcomes) {
+using HingeTables = std::map<std::string, harness::claims::HingeTable>;  // by claim
+
+// Keeps verdicts that are new or follow from other inputs than the stored one, or come with a hinge table for the first
+// time; history stays.
+int store_verdicts(const std::string& database, const std::vector<Outcome>& outcomes, const HingeTables& hinges) {
   auto store = results_db::Store::open(database, results_db::Open::create);
   std::map<std::string, results_db::VerdictRecord> newest;
   for (auto& verdict : store.verdicts()) newest.emplace(verdict.claim, std::move(verdict));
@@ -95,11 +98,15 @@ int store_verdicts(const std::string& database, const std::vector<Outcome>& outc
     verdict.provenance = outcome.mapped ? "projected" : "claimed";
     verdict.fragile = fmt::format("{}", fmt::join(outcome.fragile, ", "));
     verdict.inputs_hash = inputs_hash(outcome);
-    verdict.detail_json = nlohmann::json{{"carried", outcome.carried}, {"notes", outcome.notes}}.dump();
+    nlohmann::json detail = {{"carried", outcome.carried}, {"notes", outcome.notes}};
+    const auto table = hinges.find(claim.id);
+    if (table != hinges.end()) detail["hinge"] = hinge_json(table->second);
+    verdict.detail_json = detail.dump();
     verdict.at_ns = now;
     const auto known = newest.find(claim.id);
     if (known != newest.end() && known->second.inputs_hash == verdict.inputs_hash &&
-        known->second.verdict == verdict.verdict) {
+        known->second.verdict == verdict.verdict &&
+        (table == hinges.end() || known->second.detail_json.find("\"hinge\"") != std::string::npos)) {
       continue;
     }
     store.put_claim(record_of(claim));
@@ -174,16 +181,19 @@ void reproduce(const ReproduceArguments& given, Context& context) {
   progress.end();
 
   const auto changed = differences(expected, outcomes, given.expect_file);
-  const int stored = given.store ? store_verdicts(context.database, outcomes) : 0;
+  HingeTables hinges;
+  if (given.hinge)
+    for (const Outcome& outcome : outcomes)
+      if (auto table = hinge(*outcome.claim, library, datasets::data_root()))
+        hinges.emplace(outcome.claim->id, std::move(*table));
+  const int stored = given.store ? store_verdicts(context.database, outcomes, hinges) : 0;
   context.exit_code = changed.empty() ? 0 : 1;
   if (context.json) {
     nlohmann::json document = nlohmann::json::parse(claims_json(outcomes));
     if (!given.expect_file.empty()) document["differs"] = changed;
     if (given.hinge) {
       document["hinges"] = nlohmann::json::object();
-      for (const Outcome& outcome : outcomes)
-        if (const auto table = hinge(*outcome.claim, library, datasets::data_root()))
-          document["hinges"][outcome.claim->id] = hinge_json(*table);
+      for (const auto& [claim, table] : hinges) document["hinges"][claim] = hinge_json(table);
     }
     fmt::print("{}\n", document.dump(2));
     return;
@@ -200,11 +210,9 @@ void reproduce(const ReproduceArguments& given, Context& context) {
   } else {
     fmt::print("{}", claims_tables(outcomes, context.width, context.color));
   }
-  if (given.hinge) {
-    for (const Outcome& outcome : outcomes)
-      if (const auto table = hinge(*outcome.claim, library, datasets::data_root()))
-        fmt::print("{}", hinge_text(outcome, *table, context.width, context.color));
-  }
+  for (const Outcome& outcome : outcomes)
+    if (const auto table = hinges.find(outcome.claim->id); table != hinges.end())
+      fmt::print("{}", hinge_text(outcome, table->second, context.width, context.color));
   fmt::print("{}", claims_summary(outcomes));
   if (given.store) fmt::print("{} new verdicts stored in {}\n", stored, context.database);
   if (!given.expect_file.empty()) {

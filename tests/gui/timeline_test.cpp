@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "gui/model/timeline_diff.h"
+
 namespace assay::gui {
 namespace {
 
@@ -86,6 +88,40 @@ TEST(Timeline, TheChainThatEndsLastSkipsWhatWasNotWaitedFor) {
   EXPECT_EQ(critical,
             (std::set<std::string>{"rank 0 / compute first", "rank 0 / send message", "rank 1 / compute last"}));
   EXPECT_EQ(data.critical_busy, 400);
+}
+
+TEST(Timeline, RanksThatDoTheSameAtTheSameTimesAreAlike) {
+  const auto data = made({{"rank 0 / compute", "a", 0, 100},
+                          {"rank 0 / send", "kv", 0, 50},
+                          {"rank 1 / compute", "b", 0, 100},
+                          {"rank 1 / send", "kv", 0, 50},
+                          {"rank 2 / compute", "a", 0, 101},
+                          {"rank 2 / send", "kv", 0, 50},
+                          {"rank 3 / compute", "a", 0, 100}});
+  const auto leader = alike_groups(data);
+  EXPECT_EQ(leader.at("rank 1"), "rank 0");
+  EXPECT_EQ(leader.at("rank 2"), "rank 2");  // a straggler stands for itself
+  EXPECT_EQ(leader.at("rank 3"), "rank 3");  // it sends nothing
+}
+
+TEST(Timeline, TheDifferenceAddsUpOperationsOverRanksLargestFirst) {
+  const auto before = made({{"rank 0 / compute", "matmul", 0, 100},
+                            {"rank 0 / compute", "softmax", 100, 140},
+                            {"rank 0 / send", "kv", 0, 30}});
+  const auto after = made({{"rank 0 / compute", "matmul", 0, 100},
+                           {"rank 0 / compute", "softmax", 100, 200},
+                           {"rank 1 / compute", "matmul", 0, 120},
+                           {"rank 1 / compute", "softmax", 120, 180}});
+  const auto difference = difference_of(before, after);
+  EXPECT_EQ(difference.base_span, 140);
+  EXPECT_EQ(difference.other_span, 200);
+  ASSERT_EQ(difference.operations.size(), 3U);
+  EXPECT_EQ(difference.operations[0].name, "softmax");
+  EXPECT_EQ(difference.operations[0].other, 80);  // 100 on rank 0, 60 on rank 1
+  EXPECT_EQ(difference.operations[1].name, "kv");
+  EXPECT_EQ(difference.operations[1].difference(), -30);
+  EXPECT_EQ(difference.operations[2].name, "matmul");
+  EXPECT_EQ(difference.operations[2].difference(), 10);
 }
 
 }  // namespace

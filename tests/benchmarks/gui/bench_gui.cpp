@@ -10,6 +10,7 @@
 #include <QTest>
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <fstream>
 #include <random>
 #include <string>
@@ -117,12 +118,25 @@ long resident_kib(const char* what) {
   return 0;
 }
 
+// As a clock on the wall has it, and what this program computed in it: on a machine that others use the second is what
+// the dashboard needs.
+struct Took {
+  double wall = 0, computing = 0;  // ms
+};
+
+double computed_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
+}
+
 template <class Body>
-double milliseconds(const Body& body) {
+Took took(const Body& body) {
   QElapsedTimer timer;
   timer.start();
+  const double before = computed_ms();
   body();
-  return static_cast<double>(timer.nsecsElapsed()) * 1e-6;
+  return {static_cast<double>(timer.nsecsElapsed()) * 1e-6, computed_ms() - before};
 }
 
 void paint(gui::MainWindow& window) {
@@ -130,19 +144,25 @@ void paint(gui::MainWindow& window) {
   window.grab();
 }
 
-void report(const char* what, std::vector<double> times, double target) {
-  std::sort(times.begin(), times.end());
-  fmt::print("{:<52} median {:8.1f} ms   worst {:8.1f} ms   target {:.0f} ms\n", what, times[times.size() / 2],
-             times.back(), target);
+void report(const char* what, const std::vector<Took>& times, double target) {
+  std::vector<double> wall, computing;
+  for (const Took& one : times) {
+    wall.push_back(one.wall);
+    computing.push_back(one.computing);
+  }
+  std::sort(wall.begin(), wall.end());
+  std::sort(computing.begin(), computing.end());
+  fmt::print("{:<46} median {:7.1f} ms, worst {:7.1f} ms; computing {:7.1f} ms, worst {:7.1f} ms; target {:.0f} ms\n",
+             what, wall[wall.size() / 2], wall.back(), computing[computing.size() / 2], computing.back(), target);
 }
 
-std::vector<double> typed(gui::MainWindow& window, const char* view, const char* text) {
+std::vector<Took> typed(gui::MainWindow& window, const char* view, const char* text) {
   window.show_view(QString::fromLatin1(view));
   window.session().set_filter({});
   paint(window);
-  std::vector<double> times;
+  std::vector<Took> times;
   for (const char* letter = text; *letter != '\0'; ++letter)
-    times.push_back(milliseconds([&] {
+    times.push_back(took([&] {
       QTest::keyClick(window.filter_box(), *letter);
       paint(window);
     }));
@@ -152,7 +172,7 @@ std::vector<double> typed(gui::MainWindow& window, const char* view, const char*
 
 void measure(const QString& path) {
   gui::MainWindow* window = nullptr;
-  const double opening = milliseconds([&] {
+  const Took opening = took([&] {
     window = new gui::MainWindow(gui::Remember::nothing);
     window->resize(1280, 800);
     window->show();
@@ -166,12 +186,12 @@ void measure(const QString& path) {
     report(fmt::format("filter keystroke to repaint, {}", view).c_str(),
            typed(*window, view, "kernel-7 dtype=bf16 seq>=4k"), 50);
   window->session().select_case(data->cases.front().info.id);
-  std::vector<double> trends;
+  std::vector<Took> trends;
   for (int i = 0; i < 5; ++i) {
     window->show_view(QStringLiteral("runs"));
     paint(*window);
     auto* view = window->view(QStringLiteral("trends"));
-    trends.push_back(milliseconds([&] {
+    trends.push_back(took([&] {
       window->show_view(QStringLiteral("trends"));
       view->refresh();
       paint(*window);
@@ -179,16 +199,16 @@ void measure(const QString& path) {
   }
   const auto points = dynamic_cast<gui::TrendsView*>(window->view(QStringLiteral("trends")))->trend().points.size();
   report(fmt::format("Trends over {} runs", points).c_str(), trends, 200);
-  const double timeline = milliseconds([&] {
+  const Took timeline = took([&] {
     window->show_view(QStringLiteral("timeline"));
     paint(*window);
   });
   auto& canvas = dynamic_cast<gui::TimelineView*>(window->view(QStringLiteral("timeline")))->canvas();
   report(fmt::format("opening a timeline of {} intervals", canvas.data().bars).c_str(), {timeline}, 1000);
-  std::vector<double> frames;
+  std::vector<Took> frames;
   canvas.zoom(0.2, 0.5);
   for (int i = 0; i < 60; ++i)
-    frames.push_back(milliseconds([&] {
+    frames.push_back(took([&] {
       if (i < 30)
         canvas.pan(0.02);
       else
@@ -216,9 +236,9 @@ int main(int argc, char** argv) {
   QString path = argc > 1 ? QString::fromLocal8Bit(argv[1]) : folder.filePath(QStringLiteral("large.db"));
   if (argc == 1) {
     // In a process of its own: what making it allocates is not the dashboard's.
-    const double seconds = milliseconds([&] {
+    const double seconds = took([&] {
                              QProcess::execute(QString::fromLocal8Bit(argv[0]), {QStringLiteral("--make"), path});
-                           }) /
+                           }).wall /
                            1000;
     fmt::print("made {} in {:.0f} s\n", path.toStdString(), seconds);
   }

@@ -1,0 +1,32 @@
+#pragma once
+// Alerts that `assay gate` left in the database, those of one cause together, and what a person decides about them.
+#include <string>
+#include <vector>
+
+#include "gui/model/database.h"
+
+namespace assay::gui {
+
+// Alerts that began in the same run on the same machine and say the same: one fault moves many cases.
+struct AlertGroup {
+  std::string kind;     // regression | improvement | change point
+  std::string outcome;  // open | confirmed | noise | fixed
+  results_db::RunRecord run;
+  std::vector<results_db::AlertRecord> alerts;  // largest effect first
+  std::string cases;                            // "tiled-attention, tokens 4k and 3 more"
+};
+
+// Of the runs of one machine; open ones first, then newest first.
+std::vector<AlertGroup> alert_groups(Database& database, const std::string& machine);
+
+inline const std::vector<std::string>& alert_outcomes() {
+  static const std::vector<std::string> outcomes = {"open", "confirmed", "noise", "fixed"};
+  return outcomes;
+}
+
+// Writes what was decided about the group into the file, with who decided it: the only thing the dashboard writes.
+// UserError when the file cannot be written or several files are looked at as one.
+void decide_alerts(Database& database, const AlertGroup& group, const std::string& outcome, const std::string& author,
+                   const std::string& remark);
+
+}  // namespace assay::gui

@@ -1,0 +1,69 @@
+#include "gui/model/heat.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "results_db/metrics.h"
+
+namespace assay::gui {
+namespace {
+
+// Numbers before words, then what has most values: sizes make the longest rows.
+std::string columns_axis(const std::vector<const CaseInfo*>& infos) {
+  std::map<std::string, std::pair<bool, std::set<std::string>>> axes;
+  for (const CaseInfo* info : infos)
+    for (const Parameter& parameter : info->parameters) {
+      auto& [numeric, values] = axes.try_emplace(parameter.name, true, std::set<std::string>()).first->second;
+      numeric = numeric && parameter.number.has_value();
+      values.insert(parameter.text);
+    }
+  std::string best;
+  std::pair<std::size_t, bool> most = {1, false};
+  for (const auto& [name, use] : axes)
+    if (const std::pair<std::size_t, bool> rank = {use.second.size(), use.first}; rank > most) {
+      most = rank;
+      best = name;
+    }
+  return best;
+}
+
+}  // namespace
+
+HeatMap heat_map(const std::vector<const CaseInfo*>& infos, const std::vector<const harness::ComparedCase*>& cases) {
+  HeatMap map;
+  map.axis = columns_axis(infos);
+  const auto common = common_axes(infos);
+  std::set<std::string> told = common;
+  told.insert(map.axis);
+  std::map<std::pair<double, std::string>, std::size_t> columns;  // in the order of their numbers
+  for (const CaseInfo* info : infos) {
+    const Parameter* at = info->parameter(map.axis);
+    columns[{at == nullptr ? -HUGE_VAL : at->number.value_or(0), at == nullptr ? "" : at->text}] = 0;
+  }
+  for (auto& [key, place] : columns) {
+    place = map.columns.size();
+    map.columns.push_back(key.second);
+  }
+  std::map<std::string, std::size_t> rows;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const CaseInfo& info = *infos[i];
+    if (!std::isfinite(cases[i]->decision.ratio) || !(cases[i]->decision.ratio > 0)) continue;
+    std::string name = info.name;
+    if (const std::string parameters = parameters_text(info, told); !parameters.empty()) name += ", " + parameters;
+    if (!info.record.fabric.empty()) name += " · " + where_text(info);
+    const auto [row, is_new] = rows.try_emplace(name, map.rows.size());
+    if (is_new) map.rows.push_back(name);
+    const Parameter* at = info.parameter(map.axis);
+    const auto column = columns.at({at == nullptr ? -HUGE_VAL : at->number.value_or(0), at == nullptr ? "" : at->text});
+    const auto* metric = results_db::find_metric(cases[i]->metric);
+    const bool rate = metric != nullptr && metric->better == results_db::Better::higher;
+    const double ratio = cases[i]->decision.ratio;
+    map.cells.push_back(
+        {row->second, column, i, ratio, rate ? -std::log(ratio) : std::log(ratio), cases[i]->decision.verdict});
+  }
+  return map;
+}
+
+}  // namespace assay::gui

@@ -1,0 +1,191 @@
+#include <gtest/gtest.h>
+
+#include <QClipboard>
+
+#include "gui/theme.h"
+#include "gui/views/compare_view.h"
+#include "gui/views/trends_view.h"
+#include "harness/history.h"
+#include "tests/gui/window_for_tests.h"
+
+namespace assay::gui {
+namespace {
+
+constexpr std::int64_t day_ns = 86'400'000'000'000;
+
+// Thirty nights of one case, 10% slower from the twentieth on, and an alert that says so.
+std::string with_a_step(const Scratch& scratch) {
+  const std::string path = scratch.file("step.db");
+  auto sample = results_db::Store::open(scratch.sample(), results_db::Open::read_only);
+  auto store = results_db::Store::open(path, results_db::Open::create);
+  auto run = sample.find_run("latest");
+  std::int64_t id = 0, other = 0;
+  for (int night = 0; night < 30; ++night) {
+    run.id = "5a3b1e00-0000-8000-8000-0000000001" + std::to_string(10 + night);
+    run.started_ns += day_ns;
+    run.build.commit = "c0ffee00" + std::to_string(10 + night);
+    run.build.id = run.build.commit;
+    store.begin_run(run);
+    results_db::CaseRecord record;
+    record.backend = "cpu";
+    record.parameters_json = R"({"tokens":4096})";
+    for (const char* technique : {"sample/tiled-attention", "sample/naive-attention"}) {
+      record.technique = technique;
+      record.key = record.technique + " cpu tokens=4096";
+      (record.technique == "sample/tiled-attention" ? id : other) = store.put_case(record);
+    }
+    for (int ordinal = 0; ordinal < 3; ++ordinal)
+      for (const std::int64_t which : {id, other}) {
+        results_db::LaunchRecord launch;
+        launch.run = run.id;
+        launch.case_id = which;
+        launch.ordinal = ordinal;
+        launch.started_ns = run.started_ns + ordinal;
+        const double noise = 1 + 0.003 * ((night * 7 + ordinal * 5) % 11 - 5);
+        launch.metrics = {{"time", (night >= 20 ? 0.11 : 0.10) * noise, "s", results_db::Provenance::measured, {}, {}}};
+        launch.code_hash = "sample";
+        store.append_launch(launch);
+      }
+    if (night == 20)
+      for (const std::int64_t which : {id, other}) {
+        results_db::AlertRecord alert;
+        alert.run = run.id;
+        alert.case_id = which;
+        alert.kind = "regression";
+        alert.metric = "time";
+        alert.effect = which == id ? 0.10 : 0.08;
+        alert.outcome = "open";
+        alert.note = "SLOWER +10%";
+        alert.at_ns = run.started_ns;
+        store.put_alert(alert);
+      }
+  }
+  store.close();
+  return path;
+}
+
+class Trends : public testing::Test {
+ protected:
+  Trends() {
+    window.resize(1280, 800);
+    window.show();
+    window.open(QString::fromStdString(path));
+    window.session().set_filter(QStringLiteral("tiled"));
+    window.show_view(QStringLiteral("trends"));
+    QCoreApplication::processEvents();
+  }
+  TrendsView& trends() { return view_of<TrendsView>(window, "trends"); }
+  Scratch scratch;
+  std::string path = with_a_step(scratch);
+  MainWindow window{Remember::nothing};
+};
+
+TEST_F(Trends, LevelsAreThoseOfAssayHistory) {
+  auto store = results_db::Store::open(path, results_db::Open::read_only);
+  const auto row = harness::find_case(store, "tiled-attention");
+  const auto history = harness::read_history(store, row, store.find_run("latest").machine, "");
+  ASSERT_EQ(history.levels.changes.size(), 1U);
+  ASSERT_EQ(trends().levels().changes.size(), 1U);
+  EXPECT_EQ(trends().levels().changes[0].at, history.levels.changes[0].first);
+  EXPECT_EQ(trends().levels().changes[0].at, 20U);
+  EXPECT_DOUBLE_EQ(trends().levels().changes[0].ratio, history.levels.changes[0].ratio());
+  ASSERT_EQ(trends().levels().levels.size(), 2U);
+  EXPECT_DOUBLE_EQ(trends().levels().levels[1].level, history.levels.segments[1].level);
+}
+
+TEST_F(Trends, LevelsAreDrawnWithTheirIntervals) {
+  const PlotSpec& spec = trends().plot().spec();
+  // Two levels, each with the two ends of its interval: 20 and 10 runs have one.
+  EXPECT_EQ(spec.segments.size(), 6U);
+  EXPECT_DOUBLE_EQ(spec.segments[0].y0, trends().levels().levels[0].level);
+  ASSERT_EQ(std::count_if(spec.references.begin(), spec.references.end(),
+                          [](const PlotReference& line) { return line.text.contains(QLatin1Char('%')); }),
+            1);
+}
+
+TEST_F(Trends, TheDetectorIsReplayedWithAnotherPrice) {
+  trends().penalty_box()->setValue(50);
+  EXPECT_TRUE(trends().levels().changes.empty());
+  trends().penalty_box()->setValue(3);
+  EXPECT_EQ(trends().levels().changes.size(), 1U);
+}
+
+TEST_F(Trends, ARowIsComparedWithTheRunBeforeIt) {
+  const qint64 id = static_cast<qint64>(trends().trend().points[20].run) + 1;
+  trends().runs().select_id(id);
+  const auto decision =
+      judge_pair(*window.session().database(), window.session().run()->find(*window.session().selected_case())->info,
+                 trends().trend(), 19, 20);
+  EXPECT_TRUE(trends().pair_text().contains(QString::fromLatin1(to_string(decision.verdict))));
+  EXPECT_TRUE(trends().pair_text().contains(QString::number(decision.ratio, 'f', 3)));
+}
+
+TEST_F(Trends, DraggingWithShiftComparesTheEndsAndGivesTheBisectCommand) {
+  PlotView& plot = trends().plot();
+  const auto& points = trends().trend().points;
+  const QPoint from = plot.position(points[5].at, points[5].median).toPoint();
+  const QPoint to = plot.position(points[25].at, points[25].median).toPoint();
+  QTest::mousePress(plot.viewport(), Qt::LeftButton, Qt::ShiftModifier, from);
+  QMouseEvent move(QEvent::MouseMove, to, plot.viewport()->mapToGlobal(to), Qt::LeftButton, Qt::LeftButton,
+                   Qt::ShiftModifier);
+  QApplication::sendEvent(plot.viewport(), &move);
+  QTest::mouseRelease(plot.viewport(), Qt::LeftButton, Qt::ShiftModifier, to);
+  EXPECT_TRUE(trends().pair_text().contains(QStringLiteral("1.1"))) << trends().pair_text().toStdString();
+  for (QPushButton* button : trends().findChildren<QPushButton*>())
+    if (button->text() == QStringLiteral("Copy git bisect")) QTest::mouseClick(button, Qt::LeftButton);
+  EXPECT_EQ(QApplication::clipboard()->text(), QStringLiteral("git bisect start c0ffee0035 c0ffee0015"));
+  for (QPushButton* button : trends().findChildren<QPushButton*>())
+    if (button->text() == QStringLiteral("Compare these")) QTest::mouseClick(button, Qt::LeftButton);
+  ASSERT_EQ(window.current()->id(), QStringLiteral("compare"));
+  const auto& comparisons = view_of<CompareView>(window, "compare").comparisons();
+  ASSERT_EQ(comparisons.size(), 1U);
+  EXPECT_EQ(comparisons[0].run_a.build.commit, "c0ffee0015");
+  EXPECT_EQ(comparisons[0].run_b.build.commit, "c0ffee0035");
+}
+
+TEST_F(Trends, AlertsOfOneRunAreOneCause) {
+  const Grid& grid = trends().alerts().grid();
+  ASSERT_EQ(grid.rows.size(), 1U);
+  EXPECT_EQ(grid.rows[0].cells[0].text, QStringLiteral("open"));
+  EXPECT_TRUE(grid.rows[0].cells[1].text.contains(QStringLiteral("tiled-attention")));
+  EXPECT_TRUE(grid.rows[0].cells[1].text.contains(QStringLiteral("and 1 more")));
+  EXPECT_EQ(grid.rows[0].cells[2].text, QStringLiteral("+10.0%"));
+}
+
+TEST_F(Trends, WhatIsDecidedAboutAnAlertIsKeptWithItsAuthor) {
+  setenv("USER", "ada", 1);
+  ASSERT_TRUE(trends().decide(1, QStringLiteral("noise"), QStringLiteral("the fan was off")));
+  EXPECT_EQ(trends().alerts().grid().rows[0].cells[0].text, QStringLiteral("noise"));
+  auto store = results_db::Store::open(path, results_db::Open::read_only);
+  for (const auto& alert : store.alerts()) {
+    EXPECT_EQ(alert.outcome, "noise");
+    EXPECT_EQ(alert.note, "SLOWER +10%; noise by ada: the fan was off");
+  }
+}
+
+TEST_F(Trends, DecidingOverSeveralFilesIsRefusedInOneLine) {
+  ASSERT_TRUE(window.open({QString::fromStdString(path), QString::fromStdString(scratch.sample())}));
+  window.session().choose_run(results_db::Store::open(path, results_db::Open::read_only).find_run("latest").id);
+  EXPECT_FALSE(trends().decide(1, QStringLiteral("noise"), {}));
+  EXPECT_TRUE(window.banner().contains(QStringLiteral("open that one alone")));
+}
+
+TEST(TrendPlot, ValuesThatOnlyRoundingTellsApartAreDrawnAsOne) {
+  PlotView plot;
+  plot.resize(600, 300);
+  PlotSpec spec;
+  spec.y.unit = "s";
+  PlotSeries series;
+  series.points = {{0, 3.2e-3, {}, {}, 1, {}}, {1, 3.2e-3 * (1 + 4e-16), {}, {}, 2, {}}};
+  spec.series = {series};
+  plot.show_spec(spec);
+  EXPECT_GT(plot.y_range().second - plot.y_range().first, 1e-4);
+  for (int i = 0; i < 400; ++i) {  // zooming ends where doubles do, it does not hang
+    QWheelEvent wheel({300, 150}, {300, 150}, {}, {0, 1200}, Qt::NoButton, Qt::NoModifier, Qt::NoScrollPhase, false);
+    QApplication::sendEvent(plot.viewport(), &wheel);
+  }
+  EXPECT_FALSE(plot.grab().isNull());
+}
+
+}  // namespace
+}  // namespace assay::gui
