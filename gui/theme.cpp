@@ -159,6 +159,17 @@ QColor technique_color(const std::string& technique) {
   return QColor::fromRgb(theme().dark ? on_dark.at(slot) : on_light.at(slot));
 }
 
+QColor lane_color(const std::string& kind) {
+  // What stands next to each other must not look alike; kinds of other programs fall where their names put them.
+  static constexpr std::array<const char*, 6> known = {"compute", "send", "receive", "copy", "wait", "link"};
+  for (std::size_t i = 0; i < known.size(); ++i)
+    if (kind == known.at(i)) {
+      const std::size_t slot = i == 5 ? 1 : i;
+      return QColor::fromRgb(theme().dark ? on_dark.at(slot) : on_light.at(slot));
+    }
+  return technique_color(kind);
+}
+
 QColor verdict_color(harness::stats::Verdict verdict) {
   switch (verdict) {
     case harness::stats::Verdict::faster:

@@ -51,7 +51,7 @@ std::pair<double, double> padded(std::pair<double, double> range, const PlotAxis
   if (axis.from_zero) return {std::min(0.0, range.first * 1.06), std::max(range.second, 0.0) * 1.06};
   // What rounding alone tells apart is one value: ticks between such have no digits to tell them by.
   const bool apart = range.second - range.first > 1e-9 * std::max(std::abs(range.first), std::abs(range.second));
-  const double room = apart ? 0.06 * (range.second - range.first) : std::max(std::abs(range.first) * 0.1, 1e-12);
+  const double room = apart ? 0.09 * (range.second - range.first) : std::max(std::abs(range.first) * 0.1, 1e-12);
   return {range.first - room, range.second + room};
 }
 
@@ -181,7 +181,7 @@ void PlotOverlay::paint_axes(QPainter& painter, const QRectF& area) const {
     painter.setPen(look.dim);
     painter.drawText(QRectF(x - 80, area.bottom() + 4, 160, text_height), Qt::AlignHCenter | Qt::AlignTop, tick.text);
   }
-  for (const Tick& tick : ticks(spec.y, view_->y_, std::max(2, static_cast<int>(area.height() / 32)))) {
+  for (const Tick& tick : ticks(spec.y, view_->y_, std::max(2, static_cast<int>(area.height() / 26)))) {
     const double y = view_->position(view_->x_.first, tick.value).y();
     if (y < area.top() - 1 || y > area.bottom() + 1) continue;
     painter.setPen(faint);
@@ -476,7 +476,7 @@ void PlotView::lay_out() {
   small.setPixelSize(11);
   const QFontMetricsF metrics(small);
   double left = 30, right = least_right;
-  const int y_ticks = std::max(2, static_cast<int>((height() - top_margin - bottom_margin) / 32));
+  const int y_ticks = std::max(2, static_cast<int>((height() - top_margin - bottom_margin) / 26));
   for (const Tick& tick : ticks(spec_.y, y_, y_ticks)) left = std::max(left, metrics.horizontalAdvance(tick.text) + 16);
   left = std::min(left, std::max(30.0, 0.34 * width()));
   if (spec_.y.categories.empty())

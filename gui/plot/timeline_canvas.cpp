@@ -154,7 +154,7 @@ const TimelineCanvas::Row* TimelineCanvas::row_at(double y) const {
 void TimelineCanvas::paint_lane(QPainter& painter, const Lane& lane, const QRectF& place, bool names) {
   const int columns = static_cast<int>(place.width());
   const QFontMetricsF metrics(painter.font());
-  QColor color = technique_color(lane.kind);
+  QColor color = lane_color(lane.kind);
   const bool waiting = is_waiting(lane);
   QColor light = color;
   light.setAlpha(critical_ ? 60 : 150);
@@ -201,7 +201,7 @@ bool TimelineCanvas::paint_dense(QPainter& painter, const Lane& lane, const std:
   if (painter.paintEngine() == nullptr || painter.paintEngine()->type() != QPaintEngine::Raster) return false;
   const int columns = static_cast<int>(place.width()), lines = static_cast<int>(place.height()) - 6;
   if (columns < 1 || lines < 1) return false;
-  const QColor ground = theme().panel, color = technique_color(lane.kind);
+  const QColor ground = theme().panel, color = lane_color(lane.kind);
   QColor light = color;
   light.setAlpha(critical_ ? 60 : 150);
   const QRgb empty = ground.rgb(), usual = over(light, ground).rgb(), edge = color.rgb(), strong = theme().bad.rgb();

@@ -247,7 +247,7 @@ void TimelineView::show_use() {
     GridRow row;
     row.id = static_cast<qint64>(i) + 1;
     GridCell name(text_of(lane.name));
-    name.color = technique_color(lane.kind);
+    name.color = lane_color(lane.kind);
     const bool transfer = lane.kind != "compute" && !is_waiting(lane) && lane.kind != lane.name;
     const auto alone = transfer ? static_cast<double>(exposed(data, lane, from, to)) : 0.0;
     row.cells = {name,
@@ -275,7 +275,7 @@ void TimelineView::show_difference() {
     GridRow line;
     line.id = ++id;
     GridCell lane(text_of(row.lane));
-    lane.color = technique_color(row.lane);
+    lane.color = lane_color(row.lane);
     GridCell difference = GridCell::number(
         (row.difference() > 0 ? QStringLiteral("+") : QString()) + time_text(row.difference()), row.difference());
     difference.color = row.difference() > 0 ? theme().bad : row.difference() < 0 ? theme().good : theme().dim;

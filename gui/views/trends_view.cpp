@@ -337,8 +337,12 @@ void TrendsView::show_pair(std::size_t from, std::size_t to) {
   if (result == nullptr || from >= trend_.points.size() || to >= trend_.points.size() || from == to) return;
   ends_ = {from, to};
   const auto decision = judge_pair(*session().database(), result->info, trend_, from, to);
-  pair_->setText(tr("%1: %2").arg(moment(trend_.points[to].at),
-                                  decision_text(decision, moment(trend_.points[from].at), trend_.metric)));
+  // Of this run and the one before it everything has been said above.
+  const auto& run = session().database()->runs()[trend_.points[to].run];
+  const bool told = to == from + 1 && run.id == shown_.data->run.id;
+  pair_->setText(told ? tr("this run and the one before it")
+                      : tr("%1: %2").arg(moment(trend_.points[to].at),
+                                         decision_text(decision, moment(trend_.points[from].at), trend_.metric)));
   const auto& runs = session().database()->runs();
   const auto& good = runs[trend_.points[from].run].build;
   const auto& bad = runs[trend_.points[to].run].build;
