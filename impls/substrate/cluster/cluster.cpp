@@ -68,11 +68,16 @@ std::size_t cost_slot(const OpWork& work) {
 }
 
 constexpr std::size_t kNamedInDeadlock = 16;
+constexpr OpId kOwnOps = 4;  // halves of a rank that have a place of their own
 
 }  // namespace
 
 struct ClusterFabric::Simulation {
-  Simulation(Network links, int size) : network(std::move(links)), channel(size) {
+  Simulation(Network links, int size)
+      : network(std::move(links)),
+        channel(size),
+        ops(static_cast<std::size_t>(size) * kOwnOps),
+        own_free(static_cast<std::size_t>(size), (1U << kOwnOps) - 1) {
     flow_send.reserve(static_cast<std::size_t>(size));
   }
 
@@ -80,15 +85,23 @@ struct ClusterFabric::Simulation {
   Network network;
   Channels channel;
   std::deque<Seat> seats;
-  std::vector<Seat*> at;  // the same, by rank
-  std::vector<Op> ops;
-  std::vector<OpId> free_ops;
-  std::vector<OpId> flow_send;  // send half of each flow
+  std::vector<Seat*> at;               // the same, by rank
+  std::vector<Op> ops;                 // kOwnOps of each rank, then those beyond
+  std::vector<std::uint8_t> own_free;  // by rank: which of its own are free
+  std::vector<OpId> free_ops;          // of those beyond
+  std::vector<OpId> flow_send;         // send half of each flow
   std::array<CachedCost, kCachedCosts> costs;
   std::uint64_t events = 0;
   bool closing = false;
 
-  OpId take_op() {
+  // A rank's halves lie together and in order of rank, so that events in that order find them near.
+  OpId take_op(int rank) {
+    std::uint8_t& own = own_free[static_cast<std::size_t>(rank)];
+    if (own != 0) {
+      const auto slot = static_cast<OpId>(std::countr_zero(own));
+      own = static_cast<std::uint8_t>(own & (own - 1));
+      return static_cast<OpId>(rank) * kOwnOps + slot;
+    }
     if (free_ops.empty()) {
       ops.emplace_back();
       return static_cast<OpId>(ops.size() - 1);
@@ -100,7 +113,12 @@ struct ClusterFabric::Simulation {
 
   void drop_op(OpId op) {
     ops[op].state = OpState::free;
-    free_ops.push_back(op);
+    const std::size_t owner = op / kOwnOps;
+    if (owner < own_free.size()) {
+      own_free[owner] = static_cast<std::uint8_t>(own_free[owner] | (1U << (op % kOwnOps)));
+    } else {
+      free_ops.push_back(op);
+    }
   }
 
   void complete(OpId id, Picoseconds end) {
@@ -257,7 +275,7 @@ OpId ClusterFabric::post(Rank& rank, const Half& half) {
     if (other.tag != half.tag.value || other.bytes != half.bytes)
       check_match(from, half.is_send ? half : other.half(), to, half.is_send ? other.half() : half);
   }
-  const OpId id = s.take_op();
+  const OpId id = s.take_op(rank.id());
   Op& op = s.ops[id];
   op.bytes = half.bytes;
   op.name = half.tag.name;

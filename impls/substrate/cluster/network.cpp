@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 
 #include "datasets/user_error.h"
@@ -32,6 +33,8 @@ Network::Network(const datasets::Cluster& cluster, std::vector<int> placement, d
   nic_count_ = nodes > 1 ? static_cast<std::uint32_t>(nodes * nics_) : 0;
   nic_base_ = 2 * ranks;
   loop_base_ = nic_base_ + 2 * nic_count_;
+  flows_.resize(std::size_t{ranks} * kOwnFlows);
+  own_free_.assign(ranks, (1U << kOwnFlows) - 1);
   links_.resize(loop_base_ + ranks);
   for (std::uint32_t i = 0; i < nic_base_; ++i) links_[i].capacity = cluster.intra.bandwidth;
   for (std::uint32_t i = nic_base_; i < loop_base_; ++i) links_[i].capacity = cluster.inter.bandwidth;
@@ -51,15 +54,25 @@ void Network::touch(std::uint32_t link) {
   dirty_.push_back(link);
 }
 
-std::uint32_t Network::start(int from, int to, double bytes, Picoseconds now) {
-  std::uint32_t id = 0;
-  if (free_.empty()) {
-    id = static_cast<std::uint32_t>(flows_.size());
-    flows_.emplace_back();
-  } else {
-    id = free_.back();
-    free_.pop_back();
+// A sender's flows lie together and in order of rank, as events come.
+std::uint32_t Network::take_flow(int from) {
+  std::uint8_t& own = own_free_[static_cast<std::size_t>(from)];
+  if (own != 0) {
+    const auto slot = static_cast<std::uint32_t>(std::countr_zero(own));
+    own = static_cast<std::uint8_t>(own & (own - 1));
+    return static_cast<std::uint32_t>(from) * kOwnFlows + slot;
   }
+  if (free_.empty()) {
+    flows_.emplace_back();
+    return static_cast<std::uint32_t>(flows_.size() - 1);
+  }
+  const std::uint32_t id = free_.back();
+  free_.pop_back();
+  return id;
+}
+
+std::uint32_t Network::start(int from, int to, double bytes, Picoseconds now) {
+  const std::uint32_t id = take_flow(from);
   Flow& flow = flows_[id];
   if (from == to) {
     flow.links[0] = flow.links[1] = loop_base_ + static_cast<std::uint32_t>(from);
@@ -99,7 +112,12 @@ void Network::end(std::uint32_t id) {
     if (flows.size() == before) continue;  // a loop has one link
     if (!flows.empty()) touch(link);
   }
-  free_.push_back(id);
+  const std::size_t owner = id / kOwnFlows;
+  if (owner < own_free_.size()) {
+    own_free_[owner] = static_cast<std::uint8_t>(own_free_[owner] | (1U << (id % kOwnFlows)));
+  } else {
+    free_.push_back(id);
+  }
 }
 
 void Network::set_rate(std::uint32_t id, double rate, Picoseconds now) {

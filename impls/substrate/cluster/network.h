@@ -96,6 +96,7 @@ class Network {
   };
   static_assert(sizeof(Link) == 64);
 
+  std::uint32_t take_flow(int from);
   void touch(std::uint32_t link);
   void resolve(Picoseconds now);
   void share(Picoseconds now);
@@ -107,8 +108,10 @@ class Network {
   std::vector<int> placement_;
   std::vector<Link> links_;  // port out of rank, port in, NIC out, NIC in, loop of rank
   std::uint32_t nic_base_, loop_base_, nic_count_;
-  std::vector<Flow> flows_;
-  std::vector<std::uint32_t> free_;
+  static constexpr std::uint32_t kOwnFlows = 2;  // of a sender that have a place of their own
+  std::vector<Flow> flows_;                      // kOwnFlows of each rank, then those beyond
+  std::vector<std::uint8_t> own_free_;           // by rank: which of its own are free
+  std::vector<std::uint32_t> free_;              // of those beyond
   std::vector<std::uint32_t> dirty_, moved_, component_links_, component_flows_;
   std::uint32_t mark_ = 0;
 };
