@@ -25,9 +25,11 @@ struct TiledTensor {
 
 ASSAY_HOST_DEVICE TiledTensor tiled(const Matrix& matrix, int batch, int heads, int rows, int head_dim, int box_rows) {
   const auto size = [](std::int64_t n) { return static_cast<std::uint64_t>(n); };
+  // A single sequence is never stepped over; its stride must be one all the same.
+  const std::int64_t batch_stride = batch > 1 ? matrix.batch : matrix.head * heads;
   return {matrix.data,
           {kPanelColumns, size(rows), size(head_dim / kPanelColumns), size(heads), size(batch)},
-          {size(matrix.row * 2), kPanelRowBytes, size(matrix.head * 2), size(matrix.batch * 2)},
+          {size(matrix.row * 2), kPanelRowBytes, size(matrix.head * 2), size(batch_stride * 2)},
           {kPanelColumns, static_cast<std::uint32_t>(box_rows), static_cast<std::uint32_t>(head_dim / kPanelColumns), 1,
            1}};
 }

@@ -7,8 +7,8 @@
 
 namespace assay::attention::cuda {
 
-// As ForwardProblem, every sequence of the same length. Blocks stay, one a multiprocessor, and take one query tile
-// after another: `taken` is a word of device memory to count those beyond the first of each block.
+// As ForwardProblem; of a ragged batch the sums of the lengths too. Blocks stay, one a multiprocessor, and take one
+// query tile after another: `taken` is a word of device memory to count those beyond the first of each block.
 struct FlashAttention3Problem {
   ForwardProblem forward;
   int multiprocessors = 1;
@@ -30,8 +30,8 @@ struct HopperTile {
   static constexpr bool kOwnOutput = kHeadDim != 256;
   // Registers a thread: what the launch gives each and how they are shared out afterwards.
   static constexpr int kLaunchRegisters = 65536 / kThreads / 8 * 8;
-  static constexpr int kLoaderRegisters = 24;
-  static constexpr int kComputeRegisters = 240;
+  static constexpr int kLoaderRegisters = 40;
+  static constexpr int kComputeRegisters = 232;
   static_assert(kLoaderRegisters + kGroups * kComputeRegisters <= (1 + kGroups) * kLaunchRegisters);
 
   static constexpr std::uint32_t kQueryPanelBytes = kGroupRows * kPanelRowBytes;
@@ -82,14 +82,19 @@ template <int kHeadDim>
 HopperForward hopper_forward(const FlashAttention3Problem& problem, EncodeTensor encode) {
   using Tile = HopperTile<kHeadDim>;
   const ForwardProblem& p = problem.forward;
-  if (p.ragged.query_starts != nullptr) throw std::invalid_argument("ragged batches: not on this path");
+  const bool ragged = p.ragged.query_starts != nullptr;
+  if (ragged && (p.ragged.queries <= 0 || p.ragged.keys <= 0))
+    throw std::invalid_argument("ragged batch: the sums of its lengths are not given");
   if (static_cast<std::int64_t>(parts(p.mask.queries, Tile::kRows)) * p.batch * p.heads > INT32_MAX / 2)
     throw std::invalid_argument("more query tiles than the schedule counts");
   HopperForward out;
-  out.q = encode(tiled(p.q, p.batch, p.heads, p.mask.queries, kHeadDim, Tile::kGroupRows));
-  out.o = encode(tiled(p.o, p.batch, p.heads, p.mask.queries, kHeadDim, Tile::kGroupRows));
-  out.k = encode(tiled(p.k, p.batch, p.kv_heads, p.mask.keys, kHeadDim, Tile::kKeys));
-  out.v = encode(tiled(p.v, p.batch, p.kv_heads, p.mask.keys, kHeadDim, Tile::kKeys));
+  const int sequences = ragged ? 1 : p.batch;  // packed, they are one to the copy engine
+  const int queries = ragged ? p.ragged.queries : p.mask.queries;
+  const int keys = ragged ? p.ragged.keys : p.mask.keys;
+  out.q = encode(tiled(p.q, sequences, p.heads, queries, kHeadDim, Tile::kGroupRows));
+  out.o = encode(tiled(p.o, sequences, p.heads, queries, kHeadDim, Tile::kGroupRows));
+  out.k = encode(tiled(p.k, sequences, p.kv_heads, keys, kHeadDim, Tile::kKeys));
+  out.v = encode(tiled(p.v, sequences, p.kv_heads, keys, kHeadDim, Tile::kKeys));
   out.forward = p;
   out.taken = problem.taken;
   const int heads = p.batch * p.heads;

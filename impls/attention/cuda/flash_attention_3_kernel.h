@@ -49,6 +49,33 @@ struct HopperShared {
   static ASSAY_DEVICE std::uint32_t parity(int t) { return static_cast<std::uint32_t>(t / Tile::kSlots) & 1U; }
 };
 
+// An item of the schedule.
+struct HopperItem {
+  int b, h, kv;
+  int first;   // query of the sequence
+  int blocks;  // of keys
+  Sequence sequence;
+  int packed;  // the sequence's number to the copy engine
+
+  // A ragged batch has tiles for the longest sequence of it.
+  ASSAY_DEVICE bool exists() const { return first < sequence.mask.queries; }
+};
+template <int kHeadDim>
+ASSAY_DEVICE HopperItem item_at(const HopperForward& problem, int index) {
+  using Tile = HopperTile<kHeadDim>;
+  const ForwardProblem& p = problem.forward;
+  const Schedule::Item at = problem.schedule.at(index);
+  HopperItem item{};
+  item.b = at.head / p.heads;
+  item.h = at.head % p.heads;
+  item.kv = item.h / (p.heads / p.kv_heads);
+  item.first = at.tile * Tile::kRows;
+  item.sequence = sequence_of(p.ragged, p.mask, item.b);
+  item.blocks = item.sequence.mask.key_blocks(item.first, Tile::kRows, Tile::kKeys);
+  item.packed = p.ragged.query_starts != nullptr ? 0 : item.b;
+  return item;
+}
+
 // The loader: one thread. A group learns which item it is at with the item's Q; -1 ends.
 template <int kHeadDim>
 ASSAY_DEVICE void load_stream(const HopperForward& problem, const HopperShared<kHeadDim>& at) {
@@ -61,6 +88,11 @@ ASSAY_DEVICE void load_stream(const HopperForward& problem, const HopperShared<k
       wait_phase(at.query_free(group), (static_cast<std::uint32_t>(round) & 1U) ^ 1U);
       store_shared(at.item(group), static_cast<std::uint32_t>(what));
     };
+    HopperItem item{};
+    for (; index < schedule.items(); index = schedule.blocks + count_global(problem.taken)) {
+      item = item_at<kHeadDim>(problem, index);
+      if (item.exists()) break;
+    }
     if (index >= schedule.items()) {
       for (int group = 0; group < Tile::kGroups; ++group) {
         tell(group, -1);
@@ -68,29 +100,24 @@ ASSAY_DEVICE void load_stream(const HopperForward& problem, const HopperShared<k
       }
       return;
     }
-    const Schedule::Item item = schedule.at(index);
-    const int b = item.head / problem.forward.heads;
-    const int h = item.head % problem.forward.heads;
-    const int kv = h / (problem.forward.heads / problem.forward.kv_heads);
-    const int first = item.tile * Tile::kRows;
-    const int blocks = problem.forward.mask.key_blocks(first, Tile::kRows, Tile::kKeys);
     const auto load = [&](const TensorMap& map, int block) {
       wait_phase(at.free(t), at.parity(t) ^ 1U);
       arrive_expecting(at.full(t), Tile::kSlotBytes);
-      load_box(at.slot(t), map, block * Tile::kKeys, kv, b, at.full(t));
+      load_box(at.slot(t), map, item.sequence.first_key + block * Tile::kKeys, item.kv, item.packed, at.full(t));
       ++t;
     };
-    if (blocks > 0) load(problem.k, blocks - 1);
+    if (item.blocks > 0) load(problem.k, item.blocks - 1);
     for (int group = 0; group < Tile::kGroups; ++group) {
       tell(group, index);
       arrive_expecting(at.query_full(group), Tile::kQueryBytes);
-      load_box(at.query(group), problem.q, first + group * Tile::kGroupRows, h, b, at.query_full(group));
+      load_box(at.query(group), problem.q, item.sequence.first_query + item.first + group * Tile::kGroupRows, item.h,
+               item.packed, at.query_full(group));
     }
-    for (int j = blocks - 2; j >= 0; --j) {
+    for (int j = item.blocks - 2; j >= 0; --j) {
       load(problem.k, j);
       load(problem.v, j + 1);
     }
-    if (blocks > 0) load(problem.v, 0);
+    if (item.blocks > 0) load(problem.v, 0);
     index = schedule.blocks + count_global(problem.taken);
   }
 }
@@ -145,7 +172,6 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
   const int thread = thread_index() % Tile::kGroupThreads;
   const int lane = thread % kWarp;
   const int warp_row = thread / kWarp * 16;
-  const Mask& mask = problem.forward.mask;
   const float c = problem.forward.scale * 1.4426950408889634F;
 
   const auto my_turn = [&] { named_barrier(kTurn + group, Tile::kThreads - Tile::kGroupThreads); };
@@ -160,9 +186,10 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
     wait_phase(at.query_full(group), static_cast<std::uint32_t>(round) & 1U);
     const int index = static_cast<int>(load_shared_word(at.item(group)));
     if (index < 0) break;
-    const Schedule::Item item = problem.schedule.at(index);
-    const int first = item.tile * Tile::kRows + group * Tile::kGroupRows;
-    const int blocks = mask.key_blocks(item.tile * Tile::kRows, Tile::kRows, Tile::kKeys);
+    const HopperItem item = item_at<kHeadDim>(problem, index);
+    const Mask& mask = item.sequence.mask;
+    const int first = item.first + group * Tile::kGroupRows;
+    const int blocks = item.blocks;
 
     float o[kParts][kPartTiles][4];
     clear(o);
@@ -219,6 +246,8 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
       release(t++);
     }
 
+    // Read again rather than held in registers through the loop.
+    const HopperItem done = item_at<kHeadDim>(problem, static_cast<int>(load_shared_word(at.item(group))));
     if (thread == 0) wait_for_stores();
     named_barrier(kOwn + group, Tile::kGroupThreads);  // all have read Q, and the O before has left
     if (Tile::kOwnOutput && thread == 0) arrive(at.query_free(group));
@@ -227,8 +256,9 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
       const int row = warp_row + accumulator_row(lane, half * 2);
       const float l = row_sum(softmax.l[0][half]);
       const float share = l > 0.0F ? 1.0F / l : 0.0F;
-      if (problem.forward.lse != nullptr && lane % 4 == 0 && first + row < mask.queries) {
-        store_global(problem.forward.lse + static_cast<std::int64_t>(item.head) * mask.queries + first + row,
+      if (problem.forward.lse != nullptr && lane % 4 == 0 && first + row < done.sequence.mask.queries) {
+        const std::int64_t lse_row = static_cast<std::int64_t>(done.b) * problem.forward.heads + done.h;
+        store_global(problem.forward.lse + lse_row * problem.forward.mask.queries + first + row,
                      log_sum_exp(softmax.m[0][half], l, problem.forward.scale));
       }
 #pragma unroll
@@ -244,13 +274,24 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
     }
     fence_for_copies();
     named_barrier(kOwn + group, Tile::kGroupThreads);
-    if (thread == 0) {
-      store_box(problem.o, at.output(group), first, item.head % problem.forward.heads,
-                item.head / problem.forward.heads);
-      if (!Tile::kOwnOutput) {
-        wait_for_stores();
-        arrive(at.query_free(group));
+    if (problem.forward.ragged.query_starts == nullptr || first + Tile::kGroupRows <= done.sequence.mask.queries) {
+      if (thread == 0) store_box(problem.o, at.output(group), done.sequence.first_query + first, done.h, done.packed);
+    } else {
+      // A box would go on into the next sequence.
+      constexpr int kChunks = kHeadDim / 8;
+      for (int i = thread; i < (done.sequence.mask.queries - first) * kChunks; i += Tile::kGroupThreads) {
+        const int row = i / kChunks;
+        const int chunk = i % kChunks;
+        std::uint16_t* const to = problem.forward.o.at(0, done.h, done.sequence.first_query + first + row) + chunk * 8;
+        store_global(reinterpret_cast<Words4*>(to),
+                     load_shared_words(at.output(group) + chunk / 8 * Tile::kQueryPanelBytes +
+                                       swizzled<kPanelColumns>(row, chunk % 8)));
       }
+      named_barrier(kOwn + group, Tile::kGroupThreads);  // Q may take the place of O
+    }
+    if (!Tile::kOwnOutput && thread == 0) {
+      wait_for_stores();
+      arrive(at.query_free(group));
     }
   }
   if (group == 0) my_turn();  // the last turn that group 1 gave

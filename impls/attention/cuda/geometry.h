@@ -98,6 +98,9 @@ ASSAY_HOST_DEVICE QueryRow query_row(std::int64_t row, int heads, int queries) {
 struct Ragged {
   const int* query_starts = nullptr;  // [B + 1]
   const int* key_starts = nullptr;    // [B + 1]
+  // Rows of all sequences together, for those that describe whole tensors (sm_90a).
+  int queries = 0;
+  int keys = 0;
 };
 
 // One sequence of a batch: its first rows in the tensors and what its queries see.

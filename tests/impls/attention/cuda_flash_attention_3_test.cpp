@@ -105,6 +105,19 @@ TEST(CudaFlashAttention3, CausalBlocksAboveTheDiagonalAreNotComputed) {
   EXPECT_EQ(products(true), 3 * 2 * 128 * 128 * 64 / (16 * 8 * 16));
 }
 
+TEST(CudaFlashAttention3, RaggedSequencesAreEachTheirOwn) {
+  for (const int head_dim : {64, 256}) {
+    for (const std::uint64_t order : {0, 6}) {
+      expect_ragged_sequences_are_each_their_own(head_dim, [=](const ForwardProblem& problem,
+                                                               std::vector<emulator::Region>& memory) {
+        int taken = -1;
+        memory.push_back({&taken, sizeof taken, true});
+        return emulator::flash_attention_3_forward({problem, 2, &taken}, head_dim, ElementType::bf16, memory, order);
+      });
+    }
+  }
+}
+
 TEST(CudaFlashAttention3, RowsWithoutKeysAreZeroWithMinusInfinity) {
   const Problem p = aligned({.queries = 150, .keys = 10, .head_dim = 64});  // bottom-right: 140 rows see nothing
   Storage storage(p);

@@ -81,55 +81,10 @@ TEST(CudaForward, CausalBlocksAboveTheDiagonalAreNotComputed) {
 }
 
 TEST(CudaForward, RaggedSequencesAreEachTheirOwn) {
-  const std::vector<int> query_starts = {0, 5, 5, 145};  // 5, 0 and 140 queries
-  const std::vector<int> key_starts = {0, 70, 80, 220};  // 70, 10 and 140 keys
-  constexpr int kHeads = 2;
-  constexpr int kLongest = 140;
-  // One packed sequence of all rows holds the data.
-  const Problem packed = aligned({.queries = 145, .keys = 220, .heads = kHeads, .kv_heads = 1, .head_dim = 64});
-  Storage storage(packed);
-  const Tensors& t = storage.tensors();
-  draw_inputs(packed, InputLaw::normal, 14, t);
-  std::vector<float> lse(3 * kHeads * kLongest, 1e30F);
-  ForwardProblem problem = forward_problem(packed, t);
-  problem.lse = lse.data();
-  problem.batch = 3;
-  problem.q.batch = problem.k.batch = problem.v.batch = problem.o.batch = 0;
-  problem.mask = {kLongest, 140, true, 0};
-  problem.ragged = {query_starts.data(), key_starts.data()};
-  std::vector<emulator::Region> memory = regions(packed, storage);
-  memory[4] = {lse.data(), lse.size() * sizeof(float), true};
-  memory.push_back({query_starts.data(), query_starts.size() * sizeof(int), false});
-  memory.push_back({key_starts.data(), key_starts.size() * sizeof(int), false});
-  const emulator::Findings found = emulator::flash_attention_2_forward(problem, 64, ElementType::bf16, memory, 0);
-  EXPECT_EQ(found.fault_count, 0) << first_fault(found);
-  EXPECT_EQ(std::ranges::count(memory[3].writes, 1), static_cast<std::ptrdiff_t>(memory[3].bytes))
-      << "O, each row once";
-  for (std::size_t b = 0; b < 3; ++b) {
-    const int queries = query_starts[b + 1] - query_starts[b];
-    const int keys = key_starts[b + 1] - key_starts[b];
-    const Problem one = aligned({.queries = queries, .keys = keys, .heads = kHeads, .kv_heads = 1, .head_dim = 64});
-    Tensors own = t;
-    own.q.data = t.q.at(0, 0, query_starts[b]);
-    own.o.data = t.o.at(0, 0, query_starts[b]);
-    own.k.data = t.k.at(0, 0, key_starts[b]);
-    own.v.data = t.v.at(0, 0, key_starts[b]);
-    own.lse = nullptr;
-    for (int h = 0; h < kHeads; ++h) {
-      for (int row = 0; row < queries; ++row) {
-        const ExactRow exact = exact_row(one, own, 0, h, row);
-        const NaiveRow naive = naive_row(one, own, 0, h, row);
-        double yardstick = 1e-5 + 0x1p-9;
-        for (std::size_t c = 0; c < 64; ++c)
-          yardstick = std::max(yardstick, 2 * std::abs(static_cast<double>(naive.o[c]) - exact.o[c]));
-        for (int c = 0; c < 64; ++c)
-          EXPECT_NEAR(own.o.load(0, h, row, c), exact.o[static_cast<std::size_t>(c)], 2 * yardstick)
-              << b << " " << h << " " << row;
-        EXPECT_NEAR(lse[(b * kHeads + static_cast<std::size_t>(h)) * kLongest + static_cast<std::size_t>(row)],
-                    exact.lse, 1e-4);
-      }
-    }
-  }
+  expect_ragged_sequences_are_each_their_own(
+      64, [](const ForwardProblem& problem, std::vector<emulator::Region>& memory) {
+        return emulator::flash_attention_2_forward(problem, 64, ElementType::bf16, memory, 0);
+      });
 }
 
 TEST(CudaForward, RowsWithoutKeysAreZeroWithMinusInfinity) {
