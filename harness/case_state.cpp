@@ -109,6 +109,8 @@ class CaseState final : public State {
         return time();
       case JobKind::activity:
         return record_activity();
+      case JobKind::counters:
+        return read_counters();
     }
   }
 
@@ -284,8 +286,81 @@ class CaseState final : public State {
             .dump();
   }
 
+  // Once to warm up, then as often as the counters need passes.
+  void read_counters() {
+    if (job_.backend != "cuda") skip("hardware counters are read on GPUs only");
+    // Kernels of several ranks wait for each other: none of them may be held back or repeated alone.
+    if (!job_.fabric.empty()) skip("hardware counters are not read of programs over ranks");
+    try {
+      gpu::Device& on = device();
+      const auto counters = gpu_.open_counters();
+      draw(job_.seed);
+      run_once(region_);
+      const profile::CounterValues values = counters->count([&] {
+        if (prepare_) prepare_();
+        region_();
+        on.synchronize("in the counted region");
+      });
+      auto& metrics = reply_.launch.metrics;
+      metrics.clear();
+      metrics.push_back({"tensor_active", values.tensor_active, "1", Provenance::measured, {}, {}});
+      metrics.push_back({"dram_bytes", values.dram_bytes, "B", Provenance::measured, {}, {}});
+      metrics.push_back({"l2_hit_rate", values.l2_hit_rate, "1", Provenance::measured, {}, {}});
+      reply_.launch.environment_json = nlohmann::json{{"pass", "counters"},
+                                                      {"passes", values.passes},
+                                                      {"gpu", {{"name", on.facts().name}, {"uuid", on.facts().uuid}}}}
+                                           .dump();
+    } catch (const profile::CountersUnavailable& absent) {
+      skip(absent.what());
+    }
+    reply_.launch.stop_reason = "fixed";
+  }
+
+  // What CUPTI says the kernels, copies and fills of the region took, without what lies between them.
+  TimingResult time_by_activity(const SampleHooks& hooks) {
+    std::unique_ptr<profile::KernelActivity> activity;
+    try {
+      activity = gpu_.open_activity();
+    } catch (const profile::ActivityUnavailable& absent) {
+      skip(absent.what());
+    }
+    gpu::Device& on = device();
+    take({Step::What::run});
+    gpu::DeviceLog log(on.facts(), NvidiaMonitor::of(on.facts().uuid));
+    const auto recorded = [&](std::int64_t iterations) {
+      on.synchronize("before the recorded region");
+      activity->start();
+      for (std::int64_t i = 0; i < iterations; ++i) region_();
+      on.synchronize("in the recorded region");
+      std::int64_t nanoseconds = 0;
+      const auto records = activity->stop();
+      if (records.empty()) throw std::runtime_error("CUPTI recorded nothing although the region ran");
+      for (const results_db::KernelRecord& each : records) nanoseconds += each.duration_ns;
+      return 1e-9 * static_cast<double>(nanoseconds);
+    };
+    TimingResult timed = time_samples({.take =
+                                           [&](std::int64_t iterations) {
+                                             double seconds = 0;
+                                             if (job_.plan.cold_cache) {
+                                               for (std::int64_t i = 0; i < iterations; ++i) {
+                                                 on.flush_cache();
+                                                 seconds += recorded(1);
+                                               }
+                                             } else {
+                                               seconds = recorded(iterations);
+                                             }
+                                             log.after_sample();
+                                             return seconds;
+                                           },
+                                       .clock_hz = {}},
+                                      job_.plan, hooks);
+    if (log.has_clocks()) timed.clock_hz = log.clocks_hz();
+    reply_.launch.environment_json = log.to_json();
+    return timed;
+  }
+
   TimingResult time_on_device(const SampleHooks& hooks) {
-    if (job_.timer == "cupti") skip("timer cupti is not built: event, graph and host are");
+    if (job_.timer == "cupti") return time_by_activity(hooks);
     const gpu::Timer timer = gpu::timer_named(job_.timer);
     // The first run loads the code and lets libraries choose, and both may wait for the device: not behind a gate.
     device();
@@ -420,7 +495,7 @@ Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& pr
     const Implementation& implementation = find_implementation(technique, job);
     implementation.run(state);
     reply.projected = !state.measured();
-    if (reply.projected && launch.metrics.empty() && job.kind != JobKind::activity)
+    if (reply.projected && launch.metrics.empty() && job.kind != JobKind::activity && job.kind != JobKind::counters)
       throw std::logic_error("neither measure() nor report() was called: no result is an error");
   } catch (const Skipped& skipped) {
     end_as(Status::skipped, skipped.reason);

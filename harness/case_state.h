@@ -8,6 +8,7 @@
 #include "harness/gpu/device.h"
 #include "harness/job.h"
 #include "harness/profile/activity.h"
+#include "harness/profile/counters.h"
 
 namespace assay::harness {
 
@@ -20,6 +21,9 @@ struct GpuAccess {
   std::function<std::unique_ptr<gpu::Device>()> open_device = gpu::open_device;
   std::function<std::unique_ptr<profile::KernelActivity>()> open_activity = [] {
     return profile::open_kernel_activity();
+  };
+  std::function<std::unique_ptr<profile::HardwareCounters>()> open_counters = [] {
+    return profile::open_hardware_counters();
   };
 };
 Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& progress = {},

@@ -8,7 +8,7 @@ namespace {
 using nlohmann::json;
 using results_db::LaunchRecord;
 
-constexpr const char* kind_names[] = {"describe", "gate", "time", "activity"};
+constexpr const char* kind_names[] = {"describe", "gate", "time", "activity", "counters"};
 
 JobKind kind_from(const std::string& text) {
   for (int i = 0; i < 4; ++i)

@@ -15,7 +15,8 @@ enum class JobKind {
   describe,  // declare work, draw nothing, time nothing
   gate,      // check against the oracle, run the mutants
   time,      // one launch
-  activity   // record what runs on the GPU, time nothing
+  activity,  // record what runs on the GPU, time nothing
+  counters   // read the GPU's hardware counters over the region, time nothing
 };
 
 struct Job {

@@ -94,7 +94,7 @@ class Run {
     MachineLock lock = MachineLock::acquire(options_.command);
     check_load();
     describe();
-    if (!options_.activity) add_roofs();
+    if (!profiles()) add_roofs();
     const SignalScope signals;
     begin();
     skip_what_cannot_start();
@@ -229,6 +229,7 @@ class Run {
       run.tags = suite_.settings.tags;
       run.tags.insert(run.tags.end(), options_.tags.begin(), options_.tags.end());
       if (options_.activity) run.tags.emplace_back("kernel-activity");
+      if (options_.counters) run.tags.emplace_back("counters");
       run.environment_json = capture_environment_json();
       store_.begin_run(run);
     }
@@ -251,10 +252,9 @@ class Run {
 
   static bool is_roof(const Case& item) { return item.technique->id == roofs_of(item.backend); }
   static bool gateable(const Case& item) { return item.timer != "virtual" || item.implementation->projects; }
-  bool gates() const { return options_.gate && !options_.activity; }
-  int launches_of(const Case& item) const {
-    return item.timer == "virtual" || options_.activity ? 1 : item.settings.launches;
-  }
+  bool profiles() const { return options_.activity || options_.counters; }
+  bool gates() const { return options_.gate && !profiles(); }
+  int launches_of(const Case& item) const { return item.timer == "virtual" || profiles() ? 1 : item.settings.launches; }
 
   std::size_t count_jobs() const {
     std::size_t jobs = 0;
@@ -376,7 +376,11 @@ class Run {
     round_ = slot.ordinal;
     timed_here_.insert(i);
     tell(Progress::Phase::launch, i, 0, 0);
-    Job job = job_of(cases_[i], options_.activity ? JobKind::activity : JobKind::time, seed_);
+    Job job = job_of(cases_[i],
+                     options_.activity   ? JobKind::activity
+                     : options_.counters ? JobKind::counters
+                                         : JobKind::time,
+                     seed_);
     job.report_progress = static_cast<bool>(progress_);
     const auto reply = worker_->run(
         job, limits_, [&](std::size_t samples, double half) { tell(Progress::Phase::launch, i, samples, half); },

@@ -20,6 +20,7 @@ struct RunOptions {
   bool gate = true;
   bool check_only = false;   // gate every case and time none
   bool activity = false;     // record what each case runs on the GPU; no gate, no times: a run of its own
+  bool counters = false;     // read the GPU's hardware counters over each case; likewise
   bool ignore_load = false;  // run on a busy machine and flag the run
   double mutant_budget_seconds = 2;
   WorkerLimits limits;

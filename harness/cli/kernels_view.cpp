@@ -68,15 +68,37 @@ std::string table_of(const std::vector<KernelRecord>& kernels, const Context& co
   return table.render(context.width, context.color);
 }
 
+// The counters of a launch; nullptr where it is of another pass.
+const results_db::Metric* counter(const results_db::LaunchRecord& launch, const char* name) {
+  for (const auto& metric : launch.metrics)
+    if (metric.name == name) return &metric;
+  return nullptr;
+}
+
 }  // namespace
 
 std::string kernels_of(results_db::Store& store, const results_db::RunRecord& run, const std::string& filter,
                        const Context& context) {
   std::string out;
   json cases = json::array();
+  harness::Table counted({{"case", false, 24}, {"matrix units", true}, {"DRAM", true}, {"L2 hits", true}});
+  bool any_counted = false;
   for (const auto& item : store.cases_of(run.id)) {
     if (item.record.key.find(filter) == std::string::npos) continue;
     for (const auto& launch : store.launches(run.id, item.id)) {
+      if (const auto* tensor = counter(launch, "tensor_active"); tensor != nullptr) {
+        const auto* dram = counter(launch, "dram_bytes");
+        const auto* hits = counter(launch, "l2_hit_rate");
+        any_counted = true;
+        counted.add_row({item.record.key, fmt::format("{:.1f}%", 100 * tensor->value),
+                         dram == nullptr ? "" : datasets::format_si(dram->value, "B"),
+                         hits == nullptr ? "" : fmt::format("{:.1f}%", 100 * hits->value)});
+        cases.push_back({{"key", item.record.key},
+                         {"counters",
+                          {{"tensor_active", tensor->value},
+                           {"dram_bytes", dram == nullptr ? json() : json(dram->value)},
+                           {"l2_hit_rate", hits == nullptr ? json() : json(hits->value)}}}});
+      }
       if (launch.kernels.empty()) continue;
       out += fmt::format("{}\n{}\n", harness::styled(item.record.key, harness::Style::bold, context.color),
                          table_of(launch.kernels, context));
@@ -90,10 +112,13 @@ std::string kernels_of(results_db::Store& store, const results_db::RunRecord& ru
       cases.push_back({{"key", item.record.key}, {"kernels", std::move(rows)}});
     }
   }
+  if (any_counted) out += counted.render(context.width, context.color);
   if (cases.empty())
-    throw UserError(fmt::format("run {} has no kernels{}; `assay run SUITE --kernels` records them on a GPU",
-                                run.id.substr(0, 8), filter.empty() ? "" : " of cases with '" + filter + "'"),
-                    3);
+    throw UserError(
+        fmt::format("run {} has no kernels{}; `assay run SUITE --kernels` records them on a GPU, --counters "
+                    "reads its counters",
+                    run.id.substr(0, 8), filter.empty() ? "" : " of cases with '" + filter + "'"),
+        3);
   if (!context.json) return out;
   return json{{"schema_version", 1}, {"run", run.id}, {"cases", std::move(cases)}}.dump(2) + "\n";
 }

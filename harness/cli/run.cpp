@@ -49,6 +49,7 @@ struct RunArguments {
   bool no_gate = false;
   bool check_only = false;
   bool kernels = false;
+  bool counters = false;
   bool roofs = false;
   bool no_roofs = false;
   bool ignore_load = false;
@@ -265,11 +266,15 @@ void run(const RunArguments& given, Context& context) {
   options.gate = !given.no_gate;
   options.check_only = given.check_only;
   options.activity = given.kernels;
+  options.counters = given.counters;
+  if (given.counters && (given.kernels || given.check_only))
+    throw UserError("run: --counters is a pass of its own: run it without --kernels and --check");
   if (given.kernels && given.check_only)
     throw UserError("run: --kernels and --check are two passes: run them one by one");
-  if (given.confirm && (given.check_only || given.kernels))
-    throw UserError(
-        fmt::format("run: --confirm judges times, and {} takes none", given.kernels ? "--kernels" : "--check"));
+  if (given.confirm && (given.check_only || given.kernels || given.counters))
+    throw UserError(fmt::format("run: --confirm judges times, and {} takes none", given.kernels    ? "--kernels"
+                                                                                  : given.counters ? "--counters"
+                                                                                                   : "--check"));
   if (!given.confirm && (!given.base.empty() || !given.metric.empty()))
     throw UserError("run: --base and --metric say what --confirm judges: add it");
   if (given.no_gate && given.check_only) throw UserError("run: --check and --no-gate together leave nothing to do");
@@ -365,6 +370,8 @@ void add_run(CLI::App& app, Context& context) {
       ->type_name("DURATION");
   command->add_flag("--no-gate", given->no_gate, "time without checking first (A/A studies of the harness)");
   command->add_flag("--check", given->check_only, "check every case and its mutants against the oracle; time nothing");
+  command->add_flag("--counters", given->counters,
+                    "read the GPU's hardware counters over every cuda case (CUPTI) in a run of its own; time nothing");
   command->add_flag("--kernels", given->kernels,
                     "record the kernels and copies of every cuda case (CUPTI) in a run of its own; time nothing");
   command->add_flag("--confirm", given->confirm,

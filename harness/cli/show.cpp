@@ -104,7 +104,8 @@ void add_show(CLI::App& app, Context& context) {
   command->add_option("--filter", given->view.filter, "only cases whose key contains this");
   command->add_option("--samples", given->samples, "every sample of the matching cases, as CSV")->type_name("FILTER");
   command->add_flag("--kernels", given->kernels,
-                    "what ran on the GPU, of a run made with `assay run --kernels`; --json has every one");
+                    "what ran on the GPU, of a run made with `assay run --kernels` (--json has every one), or its "
+                    "counters, of one made with --counters");
   command->footer(
       "Examples:\n"
       "  assay show\n"

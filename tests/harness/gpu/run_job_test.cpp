@@ -140,10 +140,57 @@ TEST(Nvtx, NamesRangesByCaseAndPhase) {
 }
 #endif
 
-TEST(CudaTiming, TheCuptiTimerIsSkippedWithAReasonNotReplaced) {
+TEST(CudaTiming, TheCuptiTimerAddsUpWhatWasRecorded) {
   const Reply reply = run_on_fake(job_of(JobKind::time, "cupti"));
+  ASSERT_EQ(reply.status, results_db::Status::ok) << reply.reason;
+  ASSERT_FALSE(reply.launch.samples.empty());
+  for (const double sample : reply.launch.samples)
+    EXPECT_NEAR(sample * static_cast<double>(reply.launch.batch), 30e-6, 1e-9) << "one record, however large the batch";
+}
+
+TEST(CudaTiming, TheCuptiTimerIsSkippedWithoutCuptiNotReplaced) {
+  GpuAccess gpu;
+  gpu.open_device = [] { return std::make_unique<FakeDevice>(); };
+  gpu.open_activity = []() -> std::unique_ptr<profile::KernelActivity> {
+    throw profile::ActivityUnavailable("no CUPTI: libcupti.so.13 is not installed");
+  };
+  const Reply reply = run_job(job_of(JobKind::time, "cupti"), {}, nullptr, gpu);
   EXPECT_EQ(reply.status, results_db::Status::skipped);
-  EXPECT_NE(reply.reason.find("cupti is not built"), std::string::npos) << reply.reason;
+  EXPECT_EQ(reply.reason, "no CUPTI: libcupti.so.13 is not installed");
+}
+
+class FakeCounters final : public profile::HardwareCounters {
+ public:
+  profile::CounterValues count(const std::function<void()>& region) override {
+    for (int pass = 0; pass < 3; ++pass) region();
+    return {.tensor_active = 0.25, .dram_bytes = 4096, .l2_hit_rate = 0.5, .passes = 3};
+  }
+};
+
+TEST(CudaCounters, AreAPassWithoutTimesThatSurvivesItsJourney) {
+  planted = "";
+  GpuAccess gpu;
+  gpu.open_device = [] { return std::make_unique<FakeDevice>(); };
+  gpu.open_counters = [] { return std::make_unique<FakeCounters>(); };
+  const Reply reply = reply_from_json(to_json_line(run_job(job_of(JobKind::counters), {}, nullptr, gpu)));
+  ASSERT_EQ(reply.status, results_db::Status::ok) << reply.reason;
+  EXPECT_TRUE(reply.launch.samples.empty());
+  ASSERT_EQ(reply.launch.metrics.size(), 3U);
+  EXPECT_EQ(reply.launch.metrics[0].name, "tensor_active");
+  EXPECT_EQ(reply.launch.metrics[1].value, 4096);
+  EXPECT_EQ(reply.launch.metrics[2].name, "l2_hit_rate");
+  EXPECT_EQ(nlohmann::json::parse(reply.launch.environment_json).at("passes"), 3);
+}
+
+TEST(CudaCounters, ThatAreForbiddenSkipTheCaseWithTheReason) {
+  GpuAccess gpu;
+  gpu.open_device = [] { return std::make_unique<FakeDevice>(); };
+  gpu.open_counters = []() -> std::unique_ptr<profile::HardwareCounters> {
+    throw profile::CountersUnavailable("GPU counters are for administrators here");
+  };
+  const Reply reply = run_job(job_of(JobKind::counters), {}, nullptr, gpu);
+  EXPECT_EQ(reply.status, results_db::Status::skipped);
+  EXPECT_EQ(reply.reason, "GPU counters are for administrators here");
 }
 
 TEST(CudaFault, IsOneFailedRowWithItsNameAndEndsTheProcess) {
