@@ -63,6 +63,7 @@ struct ProgramScheme {
   std::function<ProgramScheme()> whole = nullptr;
   std::string whole_name = {};                          // "at 512 tokens"
   std::shared_ptr<substrate::Fabric> fabric = nullptr;  // null: the state's, threads or mpi
+  bool counts_messages = true;                          // false: a library moves the bytes and does not say how
 };
 
 void measure_program(harness::State& state, const ProgramScheme& scheme);

@@ -130,7 +130,7 @@ void measure_program(harness::State& state, const ProgramScheme& scheme) {
   for (std::size_t i = 0; i < scheme.mutants.size(); ++i)
     state.mutant(scheme.mutants[i].name, [live, i] { live->run_gated(live->scheme.mutants[i].program); });
   const auto counted = std::make_shared<const RunReport>(count_program(live->shards.program, scheme.ranks));
-  report_counts(state, *counted);
+  if (scheme.counts_messages) report_counts(state, *counted);
   // Before a time counts the real execution must have counted what the virtual one did.
   state.measure([live, counted, gating = state.gating()] {
     if (!gating) return live->ranks.run(live->shards.bound(live->shards.program));

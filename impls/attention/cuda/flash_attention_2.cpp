@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "datasets/user_error.h"
 #include "impls/attention/cuda/backward.h"
 #include "impls/attention/cuda/device_case.h"
+#include "impls/attention/cuda/ragged_case.h"
 #include "impls/attention/gradients.h"
 #include "impls/attention/oracle.h"
 #include "impls/attention/registration.h"
@@ -155,8 +157,14 @@ void run_backward(harness::State& state, const Problem& p) {
 void run(harness::State& state) {
   const Problem p = read_device_problem(state);
   const std::string& pass = state.text("pass");
+  const bool ragged = state.text("lengths") == "ragged";
   if (pass == "backward") {
+    if (ragged) throw UserError("lengths: found ragged, expected even with pass=backward");
     run_backward(state, p);
+    return;
+  }
+  if (ragged) {
+    run_ragged(state, p, forward_shared_bytes(p.head_dim));
     return;
   }
   const double issued = p.head_dim == 64    ? issued_flops(p, ForwardTile<64>::kRows, ForwardTile<64>::kKeys)
@@ -173,6 +181,11 @@ std::vector<harness::Axis> axes_with_pass() {
                  .help = "forward: O and LSE; backward: dQ (summed by atomics, not deterministic), dK, dV",
                  .allowed = {text("forward"), text("backward")},
                  .legacy_default = text("forward")});
+  out.push_back({.name = "lengths",
+                 .defaults = {text("even")},
+                 .help = "of the sequences of a batch: even, or ragged: 1 to sequence_length, packed",
+                 .allowed = {text("even"), text("ragged")},
+                 .legacy_default = text("even")});
   return out;
 }
 

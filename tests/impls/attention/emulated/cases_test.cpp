@@ -51,6 +51,18 @@ TEST(EmulatedCases, ForwardTechniquesPassAndTheirMutantsDoNot) {
   }
 }
 
+TEST(EmulatedCases, RaggedBatchesPassAndTheirMutantsDoNot) {
+  for (const int context : {0, 170}) {
+    gate("attention/flash-attention-2", {{"sequence_length", number(140)},
+                                         {"context", number(context)},
+                                         {"batch", number(4)},
+                                         {"heads", number(2)},
+                                         {"kv_heads", number(1)},
+                                         {"head_dim", number(64)},
+                                         {"lengths", word("ragged")}});
+  }
+}
+
 TEST(EmulatedCases, BackwardPassesAndItsMutantsDoNot) {
   for (const char* dtype : {"bf16", "fp16"}) {
     gate("attention/flash-attention-2", {{"sequence_length", number(135)},
@@ -116,6 +128,8 @@ TEST(EmulatedCases, RefuseWhatNoKernelIsMadeFor) {
             "head_dim: found 80, expected 64, 128 or 256 on backend cuda");
   EXPECT_EQ(refusal("attention/flash-attention-2", {{"dtype", word("fp32")}}),
             "dtype: found 'fp32', expected bf16 or fp16 on backend cuda");
+  EXPECT_EQ(refusal("attention/flash-attention-2", {{"lengths", word("ragged")}, {"pass", word("backward")}}),
+            "lengths: found ragged, expected even with pass=backward");
   EXPECT_EQ(refusal("attention/paged-attention", {{"page_size", number(24)}}),
             "page_size: found 24, expected a power of two up to 65536");
 }
