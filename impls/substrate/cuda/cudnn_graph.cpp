@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <deque>
+#include <ranges>
 #include <utility>
 
 #include "harness/gpu/library_search.h"
@@ -133,7 +134,7 @@ Library open(const std::vector<std::string>& names) {
 struct CudnnGraph::Parts {
   Parts(Device& on, const std::vector<std::string>& names) : library(open(names)), device(on) {}
   ~Parts() {
-    for (auto each = owned.rbegin(); each != owned.rend(); ++each) library.destroy_descriptor(*each);
+    for (const Descriptor each : std::ranges::reverse_view(owned)) library.destroy_descriptor(each);
     if (handle != nullptr) library.destroy(handle);
   }
   Parts(const Parts&) = delete;
