@@ -123,6 +123,12 @@ void read_constants(const Document& document, std::string_view section, bool fit
       throw UserError(
           fmt::format("{}: {} has no value, expected {{ value = ..., source = \"...\" }}", place(document, node), key));
     }
+    for (const auto& [part, unused] : *row) {
+      if (part != "value" && part != "source" && part != "p90_error" && part != "carried_p90_error") {
+        throw UserError(fmt::format("{}: {}.{} is unknown, expected value, source, p90_error or carried_p90_error",
+                                    place(document, unused), key, part.str()));
+      }
+    }
     Constant constant;
     constant.fitted = fitted;
     constant.value = number(document, *row->get("value"), key);
@@ -133,6 +139,8 @@ void read_constants(const Document& document, std::string_view section, bool fit
     }
     if (const toml::node* residual = row->get("p90_error"))
       constant.p90_error = number(document, *residual, key + ".p90_error");
+    if (const toml::node* residual = row->get("carried_p90_error"))
+      constant.carried_p90_error = number(document, *residual, key + ".carried_p90_error");
     if (fitted && row->get("p90_error") == nullptr) {
       throw UserError(fmt::format("{}: {} has no p90_error, expected the P90 relative residual of the fit",
                                   place(document, node), key));
@@ -145,6 +153,31 @@ void require(const Document& document, const Constants& constants,
              std::initializer_list<std::pair<const char*, const char*>> keys) {
   for (const auto& [key, expected] : keys) {
     if (!constants.contains(key)) missing(document, key, expected);
+  }
+}
+
+// Fitted constants on another chip of the same kind: what is latency inside a kernel is a number of cycles, and what
+// limits a streaming kernel below the memory bandwidth is what its units issue in a cycle, at most what the best
+// streaming kernel gets. Where the chip is not the one they were fitted on they have the residuals found on others.
+void carry(const Device& from, Device& to) {
+  const double clock = from.get("clock_hz", 0), to_clock = to.get("clock_hz", 0);
+  const double units = from.get("units", 0), to_units = to.get("units", 0);
+  const bool comparable = clock > 0 && to_clock > 0 && units > 0 && to_units > 0;
+  const bool same_chip = comparable && clock == to_clock && units == to_units;
+  const double cycles = comparable ? clock / to_clock : 1;
+  const double issued = comparable ? (to_units * to_clock / to.constants.at("memory_bandwidth").value) /
+                                         (units * clock / from.constants.at("memory_bandwidth").value)
+                                   : 1;
+  for (const auto& [key, fitted] : from.constants) {
+    if (!fitted.fitted) continue;
+    Constant constant = fitted;
+    if (key.ends_with("_row_seconds") || key == "gemm_tile_seconds" || key == "split_seconds" ||
+        key == "pointwise_seconds" || key == "norm_seconds" || key == "copy_seconds")
+      constant.value *= cycles;
+    if (key == "eff_pointwise" || key == "eff_norm")
+      constant.value = std::min(constant.value * issued, std::max(from.get("eff_copy", 1), constant.value));
+    if (!same_chip) constant.p90_error = std::max(constant.p90_error, constant.carried_p90_error);
+    to.constants.insert_or_assign(key, std::move(constant));
   }
 }
 
@@ -192,9 +225,7 @@ Device load_device(std::string_view id, std::string_view root) {
                                   place(document, *document.table.get("calibration")), device.calibration,
                                   carried.calibration));
     }
-    for (const auto& [key, constant] : carried.constants) {
-      if (constant.fitted) device.constants.insert_or_assign(key, constant);
-    }
+    carry(carried, device);
     device.hash = content_hash(document.text + carried.hash);
   }
   read_constants(document, "fitted", true, device.constants);

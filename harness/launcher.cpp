@@ -93,14 +93,19 @@ WorkerCommand job_command(const Launcher& launcher, const std::string& rank_prog
   command.arguments = launcher.words;
   command.arguments.front() = launcher.path;
   const std::string count = std::to_string(ranks);
-  if (base_name(launcher.path) == "srun")
-    command.arguments.insert(command.arguments.end(), {"--input=0", "--unbuffered"});
+  const bool slurm = base_name(launcher.path) == "srun";
+  if (slurm) command.arguments.insert(command.arguments.end(), {"--input=0", "--unbuffered"});
   command.arguments.insert(command.arguments.end(), {"-n", count, rank_program, "worker"});
   // Open MPI reads these; other launchers and libraries do not know them. The ranks are not bound, as threads are not.
   command.environment = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
                          {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
                          {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
                          {"OMPI_MCA_hwloc_base_binding_policy", "none"}};
+  // srun reads these as its options: Open MPI finds its ranks by PMIx alone, which Slurm does not choose by itself;
+  // more ranks than the allocation has CPUs; and a rank that ends badly ends the job.
+  if (slurm)
+    for (const char* name : {"SLURM_OVERCOMMIT", "SLURM_KILL_BAD_EXIT"}) command.environment.emplace_back(name, "1");
+  if (slurm) command.environment.emplace_back("SLURM_MPI_TYPE", "pmix");
   if (ranks > sysconf(_SC_NPROCESSORS_ONLN)) command.environment.emplace_back("OMPI_MCA_mpi_yield_when_idle", "1");
   if (single_copy_refused()) command.environment.emplace_back("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
   command.starts_ranks = true;

@@ -45,6 +45,8 @@ struct Technique {
   std::string summary;  // one line
   std::vector<Implementation> implementations;
   claims::Projector project = nullptr;  // maps a paper's configuration to a projected value; null: not mapped yet
+  std::string
+      own_device;  // the device its projector answers for, whatever the configuration's; "": the configuration's
 };
 
 // A static object of a technique file. Two registrations of one id are joined (another family may add an

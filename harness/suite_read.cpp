@@ -363,8 +363,11 @@ bool is_suite_name(const std::string& name_or_path) {
 std::vector<std::string> suite_ids() {
   Names ids;
   std::error_code missing;
-  for (const auto& file : fs::directory_iterator(datasets::suites_root(), missing))
-    if (file.is_regular_file() && file.path().extension() == ".toml") ids.push_back(file.path().stem().string());
+  // Those that set up a paper's own settings lie in a folder, so that their names do not meet those of techniques.
+  for (const std::string folder : {"", "paper/"})
+    for (const auto& file : fs::directory_iterator(fs::path(datasets::suites_root()) / folder, missing))
+      if (file.is_regular_file() && file.path().extension() == ".toml")
+        ids.push_back(folder + file.path().stem().string());
   std::sort(ids.begin(), ids.end());
   return ids;
 }

@@ -199,6 +199,9 @@ std::string WorkerProcess::end_of_job(int code) const {
     return stderr_tail_.substr(at, stderr_tail_.find('\n', at) - at);
   };
   if (std::string line = line_with("assay: rank "); !line.empty()) return line.substr(7);
+  if (stderr_tail_.find("direct launched using \"srun\"") != std::string::npos)
+    return "srun gave the ranks no PMIx, which Open MPI needs to find them: run with SLURM_MPI_TYPE unset or pmix "
+           "(srun --mpi=list shows what this Slurm has), or with --launcher mpirun";
   for (const char* mark : {"process rank ", "srun: error: ", "Exit code: "})
     if (const std::string line = line_with(mark); !line.empty()) return "a rank died: " + line;
   // Open MPI passes a rank's signal on as shells do, and does not always get to name the rank.

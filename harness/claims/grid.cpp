@@ -7,6 +7,7 @@
 #include "datasets/user_error.h"
 #include "harness/claims/quantities.h"
 #include "harness/claims/residuals.h"
+#include "harness/registry.h"
 
 namespace assay::harness::claims {
 namespace {
@@ -36,6 +37,19 @@ Setting make_setting(const Claim& claim, const Configuration& configuration, con
   return setting;
 }
 
+std::string own_device(const std::string& technique) {
+  const Technique* found = find_technique(technique);
+  return found == nullptr ? "" : found->own_device;
+}
+
+// The setting as `technique` is asked at it, with its own device where it has one.
+Setting asked_of(const std::string& technique, Setting setting, const Machines& machines) {
+  setting.technique = technique;
+  if (const auto own = machines.devices.find(own_device(technique)); own != machines.devices.end())
+    setting.device = own->second;
+  return setting;
+}
+
 Projection project(Projector projector, const Setting& setting, const std::string& quantity) {
   try {
     if (auto projection = projector(setting, quantity)) return *std::move(projection);
@@ -51,6 +65,12 @@ Projection project(Projector projector, const Setting& setting, const std::strin
 Machines load_machines(const Claim& claim, const Library& library, std::string_view data_root) {
   Machines machines;
   const auto devices = datasets::device_ids(data_root), clusters = datasets::cluster_ids(data_root);
+  for (const std::string& own : {own_device(claim.technique), own_device(claim.baseline)}) {
+    if (own.empty()) continue;
+    if (std::find(devices.begin(), devices.end(), own) == devices.end())
+      throw Missing{fmt::format("no descriptor of device '{}'", own)};
+    machines.devices.insert_or_assign(own, datasets::load_device(own, data_root));
+  }
   for (const std::string& id : claim.configurations) {
     const Configuration& configuration = library.configuration(claim, id);
     if (const std::string& device = configuration.device; !device.empty() && !machines.devices.contains(device)) {
@@ -86,12 +106,11 @@ std::vector<Point> evaluate_grid(const Claim& claim, const std::vector<Setting>&
     if (setting.device) setting.device = machines.devices.at(setting.device->id);
     if (setting.cluster) setting.cluster = machines.clusters.at(setting.cluster->id);
     Point point;
-    point.technique = project(technique, setting, claim.quantity);
+    point.technique = project(technique, asked_of(claim.technique, setting, machines), claim.quantity);
     point.value = point.technique.value;
     if (baseline != nullptr) {
-      setting.technique = claim.baseline;
       setting.role = "baseline";
-      point.baseline = project(baseline, setting, claim.quantity);
+      point.baseline = project(baseline, asked_of(claim.baseline, setting, machines), claim.quantity);
       const double ours = point.technique.value, theirs = point.baseline->value;
       if (claim.form == Form::difference) {
         point.value = ours - theirs;

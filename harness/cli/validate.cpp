@@ -24,8 +24,10 @@ struct Request {
   std::string file, device = "a100-80g-sxm", cluster = "a100-measured", plot;
 };
 
+enum class Content { operators, attention, collectives };
+
 struct Answer {
-  bool collectives = false;
+  Content content = Content::operators;
   std::string machine, machine_hash, carried;
   std::vector<Residual> rows;
   std::vector<ResidualGroup> groups;
@@ -34,8 +36,13 @@ struct Answer {
 Answer validate(const Request& request) {
   Answer answer;
   const std::string root = datasets::data_root();
-  answer.collectives = substrate::ProfileCsv(request.file).has("collective");
-  if (answer.collectives) {
+  {
+    const substrate::ProfileCsv csv(request.file);
+    answer.content = csv.has("collective")   ? Content::collectives
+                     : csv.has("is_prefill") ? Content::attention
+                                             : Content::operators;
+  }
+  if (answer.content == Content::collectives) {
     const datasets::Cluster cluster = datasets::load_cluster(request.cluster, root);
     answer.machine = cluster.id;
     answer.machine_hash = cluster.hash;
@@ -46,8 +53,13 @@ Answer validate(const Request& request) {
     answer.machine = device.id;
     answer.machine_hash = device.hash;
     answer.carried = device.calibration;
-    answer.rows = substrate::residuals(device, substrate::read_linear_profile(request.file));
-    answer.groups = substrate::linear_groups(answer.rows);
+    if (answer.content == Content::attention) {
+      answer.rows = substrate::residuals(device, substrate::read_attention_profile(request.file));
+      answer.groups = substrate::attention_groups(answer.rows);
+    } else {
+      answer.rows = substrate::residuals(device, substrate::read_linear_profile(request.file));
+      answer.groups = substrate::linear_groups(answer.rows);
+    }
   }
   if (answer.rows.empty()) {
     throw UserError(fmt::format("{}: no measured time above 0, expected at least one", request.file));
@@ -58,7 +70,7 @@ Answer validate(const Request& request) {
 void print_table(const Answer& answer, const Request& request, const Context& context) {
   fmt::print("{} times of {} against the models of {}{}\n", answer.rows.size(), request.file, answer.machine,
              answer.carried.empty() ? "" : fmt::format(" (fitted constants carried from {})", answer.carried));
-  harness::Table table({{answer.collectives ? "collective" : "operator", false, 20},
+  harness::Table table({{answer.content == Content::collectives ? "collective" : "operator", false, 20},
                         {"n", true},
                         {"median error", true},
                         {"P90 error", true},
@@ -98,7 +110,7 @@ void print_json(const Answer& answer, const Request& request) {
 void add_validate(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("validate", "the operator and collective models against a measured profile");
   const auto request = std::make_shared<Request>();
-  command->add_option("profile", request->file, "CSV of measured operator or collective times")->required();
+  command->add_option("profile", request->file, "CSV of measured operator, attention or collective times")->required();
   command->add_option("--device", request->device, "descriptor for operator times")->capture_default_str();
   command->add_option("--cluster", request->cluster, "descriptor for collective times")->capture_default_str();
   command->add_option("--plot", request->plot, "write the residuals as an SVG drawing");
@@ -106,13 +118,17 @@ void add_validate(CLI::App& app, Context& context) {
       "Examples:\n  assay validate a100_linear_ops.csv --device a100-80g-sxm\n"
       "  assay validate a100_dgx_all_reduce.csv --cluster a100-measured --json\n"
       "Columns of operator times: model, n_head, n_kv_head, n_embd, n_ff, tensor_parallel, num_tokens, then operators\n"
-      "(attn_pre_proj_ms ...). Columns of collective times: collective, ranks, devices_per_node, bytes, median_ms.");
+      "(attn_pre_proj_ms ...). Columns of collective times: collective, ranks, devices_per_node, bytes, median_ms.\n"
+      "Columns of attention through block tables: n_embd, n_q_head, n_kv_head, num_tensor_parallel_workers, "
+      "batch_size,\n"
+      "prefill_chunk_size, kv_cache_size, is_prefill, time_stats.attn_prefill.median, time_stats.attn_decode.median "
+      "(ms).");
   command->callback([request, &context] {
     const Answer answer = validate(*request);
     if (!request->plot.empty()) {
       std::ofstream file(request->plot);
       file << substrate::residual_plot(answer.rows, fmt::format("predicted over measured, {}", answer.machine),
-                                       answer.collectives ? "bytes" : "tokens");
+                                       answer.content == Content::collectives ? "bytes" : "tokens");
       if (!file.flush())
         throw UserError(fmt::format("{}: cannot be written, expected a path for an SVG", request->plot));
     }

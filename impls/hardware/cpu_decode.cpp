@@ -17,7 +17,7 @@ constexpr const char* kDtype = "fp32";
 
 std::optional<harness::claims::Projection> project(const harness::claims::Setting& setting,
                                                    const std::string& quantity) {
-  return project_decode_on(setting, quantity, kDevice, kDtype);
+  return project_decode_on(setting, quantity, kDtype);
 }
 
 const harness::Registration registration({
@@ -30,6 +30,7 @@ const harness::Registration registration({
                          .run = run_baseline,
                          .source_file = __FILE__}},
     .project = project,
+    .own_device = kDevice,
 });
 
 }  // namespace

@@ -20,7 +20,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "datasets/machine.h"
 #include "harness/claims/residuals.h"
@@ -34,6 +36,7 @@ namespace assay::hardware {
 namespace {
 
 using harness::State;
+using harness::claims::Reach;
 using results_db::Provenance;
 
 datasets::Device device_of(State& state) {
@@ -45,27 +48,36 @@ datasets::Device device_of(State& state) {
                           .activation = state.text("activation")});
 }
 
-// How far the residuals of the descriptor's constants move the time of a token, as factors of it. Time is close to
-// linear in the position, so that a few tokens in the middle stand for all.
-std::pair<double, double> reach_of(const datasets::Device& descriptor, const GptShape& gpt, const DecodePlan& plan) {
+// How far the residuals of the descriptor's constants move the time and the energy of a token, as factors of them, one
+// constant at either end after the other. Both are close to linear in the position, so that a few tokens in the middle
+// stand for all.
+struct Moved {
+  std::string cause;
+  double seconds = 1, joules = 1;
+};
+std::vector<Moved> moves_of(const datasets::Device& descriptor, const GptShape& gpt, const DecodePlan& plan) {
   constexpr std::int64_t kTokens = 4;
   DecodePlan middle = plan;
   middle.from = std::max<std::int64_t>(0, (plan.steps() - kTokens) / 2);
   middle.prompt = 0;
   middle.generated = std::min(plan.steps(), middle.from + kTokens);
-  const auto seconds = [&](const datasets::Device& device) {
-    const Mapping mapping(gpt, pim_device(device));
-    return substrate::to_seconds(decode(mapping, middle).total);
+  const auto of = [&](const std::string& cause, const datasets::Device& device) {
+    const PimDevice pim = pim_device(device);
+    const PimRun run = decode(Mapping(gpt, pim), middle);
+    return Moved{cause, substrate::to_seconds(run.total), energy_of(run, pim).total()};
   };
-  const double nominal = seconds(descriptor);
-  harness::claims::Reach reach(nominal);
-  harness::claims::move_constants(
-      descriptor, [&](const std::string& key, const datasets::Device& moved) { reach.add(key, seconds(moved)); });
-  return {reach.low() / nominal, reach.high() / nominal};
+  const Moved nominal = of("", descriptor);
+  std::vector<Moved> moves;
+  harness::claims::move_constants(descriptor, [&](const std::string& key, const datasets::Device& moved) {
+    moves.push_back(of(key, moved));
+    moves.back().seconds /= nominal.seconds;
+    moves.back().joules /= nominal.joules;
+  });
+  return moves;
 }
 
 void report(State& state, const Mapping& mapping, const DecodePlan& plan, const PimRun& run,
-            std::pair<double, double> reach) {
+            const std::vector<Moved>& moves) {
   const PimDevice& device = mapping.device();
   const ChannelCounts counts = run.counts();
   const EnergyParts energy = energy_of(run, device);
@@ -75,19 +87,22 @@ void report(State& state, const Mapping& mapping, const DecodePlan& plan, const 
   const auto metric = [&](const char* name, double value, const char* unit) {
     state.report({name, value, unit, Provenance::projected, {}, {}});
   };
-  const auto [low, high] = reach;
-  const auto timed = [&](const char* name, double seconds) {
-    state.report({name, seconds, "s", Provenance::projected, low * seconds, high * seconds});
+  // `by` says what a move of time and energy does to the value, as a factor.
+  const auto within = [&](const std::string& name, double value, const char* unit, auto by) {
+    Reach reach(value);
+    for (const Moved& moved : moves) reach.add(moved.cause, value * by(moved));
+    state.report({name, value, unit, Provenance::projected, std::max(0.0, reach.low()), reach.high()});
   };
-  timed("step_time", total / static_cast<double>(plan.steps()));
-  timed("e2e_latency", total);
-  timed("ttft", first);
-  if (plan.generated > 1) timed("tpot", (total - first) / (tokens - 1));
-  state.report(
-      {"throughput", tokens / total, "token/s", Provenance::projected, tokens / total / high, tokens / total / low});
-  metric("energy", energy.total(), "J");
-  metric("energy_per_token", energy.total() / tokens, "J/token");
-  metric("power", energy.total() / total, "W");
+  const auto longer = [](const Moved& moved) { return moved.seconds; };
+  const auto dearer = [](const Moved& moved) { return moved.joules; };
+  within("step_time", total / static_cast<double>(plan.steps()), "s", longer);
+  within("e2e_latency", total, "s", longer);
+  within("ttft", first, "s", longer);
+  if (plan.generated > 1) within("tpot", (total - first) / (tokens - 1), "s", longer);
+  within("throughput", tokens / total, "token/s", [](const Moved& moved) { return 1 / moved.seconds; });
+  within("energy", energy.total(), "J", dearer);
+  within("energy_per_token", energy.total() / tokens, "J/token", dearer);
+  within("power", energy.total() / total, "W", [](const Moved& moved) { return moved.joules / moved.seconds; });
   const double columns = static_cast<double>(counts.bank_columns(device.banks));
   metric("hit_rate", 1 - static_cast<double>(counts.activations) / columns, "1");
   metric("utilization", substrate::to_seconds(counts.macs * device.time.ccd) / (total * device.channels), "1");
@@ -99,8 +114,20 @@ void report(State& state, const Mapping& mapping, const DecodePlan& plan, const 
   state.descriptor("device:" + gpu.id, gpu.hash);
   for (const Software& software : {roofline_software(), framework_software(gpu)}) {
     const BaselineRun baseline = decode_on(gpu, "fp16", mapping.shape(), plan, software);
-    metric(("speedup_over_gpu_" + software.name).c_str(), baseline.seconds / total, "1");
-    metric(("energy_gain_over_gpu_" + software.name).c_str(), baseline.joules / energy.total(), "1");
+    // Either machine may be off.
+    Reach faster(baseline.seconds / total), leaner(baseline.joules / energy.total());
+    const double speed = baseline.seconds / total, gain = baseline.joules / energy.total();
+    for (const Moved& moved : moves) {
+      faster.add(moved.cause, speed / moved.seconds);
+      leaner.add(moved.cause, gain / moved.joules);
+    }
+    for (const auto& [cause, other] : moved_baselines(gpu, "fp16", mapping.shape(), plan, software)) {
+      faster.add("gpu " + cause, other.seconds / total);
+      leaner.add("gpu " + cause, other.joules / energy.total());
+    }
+    state.report({"speedup_over_gpu_" + software.name, speed, "1", Provenance::projected, faster.low(), faster.high()});
+    state.report(
+        {"energy_gain_over_gpu_" + software.name, gain, "1", Provenance::projected, leaner.low(), leaner.high()});
     if (software.name == "roofline")
       metric("traffic_reduction", baseline.bytes / (static_cast<double>(counts.pin_columns()) * device.column_bytes),
              "1");
@@ -133,7 +160,7 @@ void run(State& state) {
   const DecodePlan plan{.prompt = state.integer("prompt"), .generated = state.integer("generated")};
   PimRun decoded;
   state.project([&] { decoded = decode(mapping, plan); },
-                [&] { report(state, mapping, plan, decoded, reach_of(descriptor, mapping.shape(), plan)); });
+                [&] { report(state, mapping, plan, decoded, moves_of(descriptor, mapping.shape(), plan)); });
 }
 
 harness::Value word(const char* text) { return harness::Value(std::string(text)); }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "datasets/user_error.h"
+#include "impls/serving/iteration_reach.h"
 #include "impls/substrate/models/collective_time.h"
 #include "impls/substrate/models/operator_time.h"
 
@@ -15,16 +16,10 @@ namespace {
 using substrate::OpWork;
 using substrate::to_picoseconds;
 
-// Engines of 2023 and 2024 in Python: scheduling, input preparation, sampling and output processing of one iteration,
-// medians of Vidur's public measurements (Llama-2-7B, one A100, 8 to 64 sequences): 1.20 ms and 0.10 ms a sequence, the
-// eight points within 5%.
-constexpr double kHostFixedSeconds = 1.20e-3;
-constexpr double kHostSequenceSeconds = 0.10e-3;
-
-// Public measurements of prompts read through block tables on an A100 (Vidur) confirm the modelled attention for short
-// slices (41 us a layer against 40 for 128 tokens behind 1024); it is a third too fast for 1024 and three times for
-// 4096, so that what contains longer slices is outside the calibrated domain.
-constexpr std::int64_t kLongestChecked = 512;
+// Engines of 2023 and 2024 in Python: scheduling, input preparation, sampling and output processing of one iteration.
+// Devices whose descriptor has no such constants have these, with the same residual.
+constexpr double kHostIterationSeconds = 1.20e-3, kHostSequenceSeconds = 0.10e-3, kHostResidual = 0.45;
+constexpr const char* kHostSource = "medians of public Vidur measurements (docs/serving.md)";
 
 std::int64_t number(const datasets::Model& model, const char* key) { return static_cast<std::int64_t>(model.at(key)); }
 
@@ -38,13 +33,12 @@ bool is_gated(const datasets::Model& model) {
   return rest > 2.5 * layers * hidden * ffn;
 }
 
-// Share of the peak memory bandwidth at which paged decode attention reads keys and values, and what a call costs:
-// device constants where fitted, else as any other kernel.
-double decode_bandwidth(const datasets::Device& device) {
-  return device.at("memory_bandwidth") * device.get("eff_decode_attention", device.get("eff_memory", 1));
-}
-double decode_call_seconds(const datasets::Device& device) {
-  return device.get("decode_attention_seconds", device.get("launch_seconds", 0));
+void add_host_constants(datasets::Device& device) {
+  const auto add = [&](const char* key, double value) {
+    device.constants.try_emplace(key, datasets::Constant{value, kHostSource, kHostResidual, true});
+  };
+  add("host_iteration_seconds", kHostIterationSeconds);
+  add("host_sequence_seconds", kHostSequenceSeconds);
 }
 
 }  // namespace
@@ -76,17 +70,35 @@ IterationTime::IterationTime(Deployment deployment) : deployment_(std::move(depl
   inner_ = split("ffn");
   kv_heads_ = std::max<std::int64_t>(1, number(model, "kv_heads") / ways);  // fewer heads than devices: copies
   gated_ = is_gated(model);
+  add_host_constants(deployment_.device);
   const datasets::Device& device = deployment_.device;
-  // One operation a byte for one query head a key head: memory bounds it until the heads that share keys fill the
-  // matrix unit's rows.
-  const double bytes = kv_bytes_per_token(model, deployment_.tensor, deployment_.pipeline, deployment_.dtype);
-  const double rows = std::ceil(static_cast<double>(heads_) / static_cast<double>(kv_heads_) / 16) * 16;
-  const double flops = 4 * rows * static_cast<double>(kv_heads_ * width_ * layers_);
-  const double rate = substrate::peak(device, deployment_.dtype) * device.get("eff_gemm", 1);
-  key_seconds_ = std::max(bytes / decode_bandwidth(device), flops / rate);
-  decode_fixed_ = static_cast<double>(layers_) * decode_call_seconds(device);
-  attention_ = substrate::attention_rates(device, deployment_.dtype);
+  host_ = {device.at("host_iteration_seconds"), device.at("host_sequence_seconds")};
+  attention_ = substrate::paged_rates(device, deployment_.dtype);
+  const double layers = static_cast<double>(layers_);
+  key_seconds_ = layers * substrate::paged_decode_key_seconds(attention_, paged_heads());
+  decode_fixed_ = layers * attention_.decode_call;
   inside_ = device.has("eff_decode_attention") && width_ == 128 && substrate::bytes_per_element(deployment_.dtype) == 2;
+}
+
+IterationTime::IterationTime(std::shared_ptr<const IterationReach> reach, Edge edge) : IterationTime(reach->nominal()) {
+  reach_ = std::move(reach);
+  edge_ = edge;
+  decode_fixed_ = at_edge(decode_fixed_, reach_->decode_call());
+  key_seconds_ = at_edge(key_seconds_, reach_->decode_key());
+  host_.iteration = at_edge(host_.iteration, reach_->host_iteration());
+  host_.sequence = at_edge(host_.sequence, reach_->host_sequence());
+}
+
+double IterationTime::at_edge(double seconds, const RelativeReach& reach) const {
+  switch (edge_) {
+    case Edge::fast:
+      return seconds * std::max(0.0, 1 - reach.down);
+    case Edge::slow:
+      return seconds * (1 + reach.up);
+    case Edge::nominal:
+      break;
+  }
+  return seconds;
 }
 
 double IterationTime::seconds(const OpWork& work) const {
@@ -114,6 +126,11 @@ Picoseconds IterationTime::hop(std::int64_t tokens) {
 }
 
 Picoseconds IterationTime::hop_now(std::int64_t tokens) const {
+  return to_picoseconds(edge_ != Edge::nominal ? at_edge(hop_seconds(tokens), reach_->hop(tokens))
+                                               : hop_seconds(tokens));
+}
+
+double IterationTime::hop_seconds(std::int64_t tokens) const {
   if (deployment_.pipeline <= 1 || tokens == 0) return 0;
   const datasets::Cluster& cluster = deployment_.cluster;
   const bool one_node = deployment_.tensor * deployment_.pipeline <= cluster.devices_per_node;
@@ -124,10 +141,15 @@ Picoseconds IterationTime::hop_now(std::int64_t tokens) const {
                 .devices_per_node = one_node ? 2 : 1,
                 .bytes = one_node ? bytes : bytes / std::min(deployment_.tensor, cluster.nics_per_node)});
   inside_ = inside_ && time.inside_domain;
-  return to_picoseconds(time.seconds);
+  return time.seconds;
 }
 
 Picoseconds IterationTime::linear_now(std::int64_t tokens) const {
+  return to_picoseconds(edge_ != Edge::nominal ? at_edge(linear_seconds(tokens), reach_->linear(tokens))
+                                               : linear_seconds(tokens));
+}
+
+double IterationTime::linear_seconds(std::int64_t tokens) const {
   if (tokens == 0) return 0;
   const auto dtype = deployment_.dtype;
   const double t = static_cast<double>(tokens), h = static_cast<double>(hidden_), f = static_cast<double>(inner_);
@@ -147,29 +169,29 @@ Picoseconds IterationTime::linear_now(std::int64_t tokens) const {
   OpWork stored = substrate::copy_work(2 * t * static_cast<double>(kv_heads_ * width_) * element);
   layer += seconds(stored);  // new keys and values into their blocks
   layer += 2 * all_reduce(t * h * element);
-  return to_picoseconds(static_cast<double>(layers_) * layer);
+  return static_cast<double>(layers_) * layer;
 }
 
 Picoseconds IterationTime::head_now(std::int64_t rows) const {
+  return to_picoseconds(edge_ != Edge::nominal ? at_edge(head_seconds(rows), reach_->head(rows)) : head_seconds(rows));
+}
+
+double IterationTime::head_seconds(std::int64_t rows) const {
   if (rows == 0) return 0;
-  return to_picoseconds(seconds(
-      substrate::gemm_work(rows, std::max<std::int64_t>(1, vocab_ / deployment_.tensor), hidden_, deployment_.dtype)));
+  return seconds(
+      substrate::gemm_work(rows, std::max<std::int64_t>(1, vocab_ / deployment_.tensor), hidden_, deployment_.dtype));
 }
 
 Picoseconds IterationTime::prefill_now(const PrefillSlice& slice) const {
+  return to_picoseconds(edge_ != Edge::nominal ? at_edge(prefill_seconds(slice), reach_->prefill(slice))
+                                               : prefill_seconds(slice));
+}
+
+double IterationTime::prefill_seconds(const PrefillSlice& slice) const {
   if (slice.tokens == 0) return 0;
-  inside_ = inside_ && slice.tokens <= kLongestChecked;
-  const substrate::AttentionShape shape{.batch = 1,
-                                        .heads = heads_,
-                                        .kv_heads = kv_heads_,
-                                        .sequence = slice.tokens,
-                                        .keys = slice.keys,
-                                        .head_dim = width_,
-                                        .causal = true};
-  // Heads of 128 in 16 bit, which the constructor asks for, are inside.
-  const OpWork work = substrate::attention_work(shape, substrate::AttentionSchedule::flash2, deployment_.dtype);
-  const double layer = substrate::flash2_forward_time(attention_, work).seconds;
-  return to_picoseconds(static_cast<double>(layers_) * layer);
+  inside_ = inside_ && substrate::paged_prefill_calibrated(attention_, paged_heads(), slice.keys);
+  return static_cast<double>(layers_) *
+         substrate::paged_prefill_seconds(attention_, paged_heads(), slice.tokens, slice.keys);
 }
 
 Picoseconds IterationTime::linear(std::int64_t tokens) {
@@ -199,7 +221,7 @@ Picoseconds IterationTime::decode(std::int64_t sequences, std::int64_t keys) con
 }
 
 Picoseconds IterationTime::with_host(Picoseconds device, std::int64_t sequences) const {
-  const Picoseconds host = to_picoseconds(kHostFixedSeconds + static_cast<double>(sequences) * kHostSequenceSeconds);
+  const Picoseconds host = to_picoseconds(host_.iteration + static_cast<double>(sequences) * host_.sequence);
   switch (deployment_.host) {
     case HostCost::none:
       return device;

@@ -4,9 +4,11 @@
 // read, all-reduces of tensor parallelism, the output head, and the host. Operators come from the device models.
 //
 // Times are whole picoseconds and additive: an iteration is linear(T) + head(rows) + sum of prefill(t, keys) +
-// decode(n, keys) + host. With a pipeline these are of the layers of one stage, all alike; the head is on the last. An
-// engine that keeps running sums gets the same bits as one that adds up every sequence.
+// decode(n, keys) + host. Every part can be taken at either end of its residuals (iteration_reach.h). With a pipeline
+// these are of the layers of one stage, all alike; the head is on the last. An engine that keeps running sums gets the
+// same bits as one that adds up every sequence.
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -14,8 +16,8 @@
 
 #include "datasets/machine.h"
 #include "impls/substrate/fabric/virtual_time.h"
-#include "impls/substrate/models/attention_time.h"
 #include "impls/substrate/models/operator_work.h"
+#include "impls/substrate/models/paged_attention.h"
 
 namespace assay::serving {
 
@@ -28,6 +30,12 @@ enum class HostCost {
   sync,   // added to the device's time
 };
 HostCost host_cost(const std::string& name);  // UserError for an unknown name
+
+// The host's work of one iteration; the residuals of both constants are those of `Device` keys host_iteration_seconds
+// and host_sequence_seconds, which every deployment has: the descriptor's, else those of the public measurements.
+struct HostSeconds {
+  double iteration = 0, sequence = 0;  // s; of each sequence
+};
 
 struct Deployment {
   datasets::Model model;
@@ -50,9 +58,15 @@ struct Passage {
   Picoseconds first = 0, stage = 0, last = 0, hop = 0;
 };
 
+class IterationReach;
+struct RelativeReach;
+enum class Edge { nominal, fast, slow };
+
 class IterationTime {
  public:
   explicit IterationTime(Deployment deployment);
+  // Every part at one end of its reach.
+  IterationTime(std::shared_ptr<const IterationReach> reach, Edge edge);
 
   const Deployment& deployment() const { return deployment_; }
 
@@ -76,6 +90,15 @@ class IterationTime {
   Passage uncached_passage(std::span<const PrefillSlice> prefills, std::span<const std::int64_t> decode_keys,
                            std::int64_t head_rows) const;
 
+  // The parts in seconds, from the operators, at no edge.
+  double linear_seconds(std::int64_t tokens) const;
+  double head_seconds(std::int64_t rows) const;
+  double prefill_seconds(const PrefillSlice& slice) const;
+  double hop_seconds(std::int64_t tokens) const;
+  double decode_call_seconds() const { return decode_fixed_; }
+  double decode_key_seconds() const { return key_seconds_; }
+  HostSeconds host_seconds() const { return host_; }
+
   // Whether every operator asked for so far was inside what the device's constants were fitted on.
   bool inside_domain() const { return inside_; }
 
@@ -83,6 +106,8 @@ class IterationTime {
   Picoseconds linear_now(std::int64_t tokens) const;
   Picoseconds head_now(std::int64_t rows) const;
   Picoseconds prefill_now(const PrefillSlice& slice) const;
+  substrate::PagedHeads paged_heads() const { return {heads_, kv_heads_, width_}; }
+  double at_edge(double seconds, const RelativeReach& reach) const;
   double seconds(const substrate::OpWork& work) const;
   double all_reduce(double bytes) const;
   Picoseconds hop_now(std::int64_t tokens) const;
@@ -93,7 +118,10 @@ class IterationTime {
   bool gated_;
   double key_seconds_;  // of reading one token's keys and values in all layers
   double decode_fixed_;
-  substrate::AttentionRates attention_;
+  HostSeconds host_;
+  substrate::PagedRates attention_;
+  std::shared_ptr<const IterationReach> reach_;
+  Edge edge_ = Edge::nominal;
   mutable bool inside_ = true;
   std::vector<Picoseconds> linear_, head_, hop_;
   std::unordered_map<std::uint64_t, Picoseconds> prefill_;

@@ -8,11 +8,12 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string_view>
 
 #include "datasets/user_error.h"
 #include "datasets/workloads/generator.h"
-#include "harness/claims/residuals.h"
 #include "impls/serving/capacity.h"
+#include "impls/serving/iteration_reach.h"
 #include "impls/serving/oracle.h"
 #include "impls/serving/pipeline.h"
 #include "impls/serving/schedulers.h"
@@ -21,7 +22,6 @@ namespace assay::serving {
 namespace {
 
 using harness::Value;
-using harness::claims::Reach;
 using results_db::Provenance;
 
 Value count(std::int64_t value) { return Value(value); }
@@ -381,34 +381,58 @@ constexpr Named kMetrics[] = {
     {"attainment", "1", [](const Summary& s) { return s.attainment; }},
 };
 
-double step_of(const EngineRun& run) {
-  return run.iterations > 0 ? substrate::to_seconds(run.busy) / static_cast<double>(run.iterations) : 0;
-}
-
-// The same requests on machines that are as much faster or slower as the residuals of their constants allow: one class
-// of constants after the other at either end.
-struct Moved {
-  std::string cause;
-  Deployment deployment;
+// What a run comes to: the metrics, then what the engine did for them.
+struct Figure {
+  const char* name;
+  const char* unit;
+  double value = 0;
 };
-std::vector<Moved> moved_deployments(const Deployment& deployment) {
-  std::vector<Moved> all;
-  harness::claims::move_constants(deployment.device, [&](const std::string& key, const datasets::Device& device) {
-    all.push_back({key, deployment});
-    all.back().deployment.device = device;
-  });
-  if (devices_of(deployment) > 1)
-    harness::claims::move_constants(deployment.cluster, [&](const std::string& key, const datasets::Cluster& cluster) {
-      all.push_back({key, deployment});
-      all.back().deployment.cluster = cluster;
-    });
-  return all;
+std::vector<Figure> figures_of(const EngineRun& run, const Summary& summary, const Scene& scene) {
+  std::vector<Figure> figures;
+  const double iterations = static_cast<double>(run.iterations);
+  figures.push_back({"step_time", "s", run.iterations > 0 ? substrate::to_seconds(run.busy) / iterations : 0});
+  for (const Named& metric : kMetrics) figures.push_back({metric.name, metric.unit, metric.of(summary)});
+  const Deployment& on = scene.deployment;
+  const double seconds = substrate::to_seconds(run.end - run.outcomes.front().arrival);
+  const auto share = [&](double busy) { return seconds > 0 ? busy / seconds : 0; };
+  // Of the iterations that could be under way at once.
+  figures.push_back({"utilization", "1", share(substrate::to_seconds(run.busy)) / on.pipeline});
+  figures.push_back({"kv_utilization", "1", share(run.block_seconds) / static_cast<double>(scene.options.blocks)});
+  figures.push_back({"kv_bytes", "B",
+                     static_cast<double>(run.peak_blocks * scene.options.block_tokens) *
+                         kv_bytes_per_token(on.model, on.tensor, on.pipeline, on.dtype)});
+  figures.push_back({"preemptions", "count", static_cast<double>(summary.preemptions)});
+  figures.push_back({"recomputed_tokens", "token", static_cast<double>(run.recomputed_tokens)});
+  figures.push_back({"rejected", "count", static_cast<double>(summary.rejected)});
+  figures.push_back({"single_token_requests", "count", static_cast<double>(summary.single_token)});
+  figures.push_back({"iterations", "count", iterations});
+  return figures;
 }
 
-// Runs are repeated for every constant up to this many requests; longer workloads are too dear for two dozen of them.
-constexpr std::size_t kMostForIntervals = 4000;
+// Without samples there is no metric: a zero would look like success.
+bool has_samples(const Summary& summary, const char* name) {
+  for (const Named& metric : kMetrics)
+    if (std::string_view(metric.name) == name) return metric.samples == nullptr || (summary.*metric.samples).count > 0;
+  return true;
+}
 
-void report(harness::State& state, const Scene& scene, const EngineRun& run, bool inside) {
+// A value with those of the same requests when every part of an iteration is as short, and as long, as its residuals
+// allow.
+struct Span {
+  double value = 0, low = 0, high = 0;
+  explicit Span(double nominal) : value(nominal), low(nominal), high(nominal) {}
+  void reach(double other) {
+    low = std::min(low, other);
+    high = std::max(high, other);
+  }
+};
+
+results_db::Metric projected(const char* name, const char* unit, const Span& span) {
+  return {name, span.value, unit, Provenance::projected, span.low, span.high};
+}
+
+void report(harness::State& state, const Scene& scene, const EngineRun& run, bool inside,
+            const std::shared_ptr<const IterationReach>& reach) {
   const datasets::RequestTrace& trace = scene.trace;
   state.descriptor("device:" + scene.deployment.device.id, scene.deployment.device.hash);
   if (!scene.deployment.device.calibration.empty())
@@ -421,49 +445,34 @@ void report(harness::State& state, const Scene& scene, const EngineRun& run, boo
   state.descriptor("domain:calibrated", inside ? "inside" : "outside");
 
   const Summary summary = summarize(run, trace, scene.objectives);
-  std::vector<Reach> reaches;
-  for (const Named& metric : kMetrics) reaches.emplace_back(metric.of(summary));
-  Reach step(step_of(run));
-  const bool intervals = trace.requests.size() <= kMostForIntervals;
-  if (intervals)
-    for (const Moved& moved : moved_deployments(scene.deployment)) {
-      IterationTime time(moved.deployment);
-      const EngineRun other = serve(trace, time, scene.options);
-      const Summary sum = summarize(other, trace, scene.objectives);
-      for (std::size_t k = 0; k < std::size(kMetrics); ++k) reaches[k].add(moved.cause, kMetrics[k].of(sum));
-      step.add(moved.cause, step_of(other));
-    }
-  const auto tell = [&](const char* name, const Reach& reach, double value, const char* unit) {
-    results_db::Metric metric{name, value, unit, Provenance::projected, {}, {}};
-    if (intervals) {
-      metric.low = std::max(0.0, reach.low());
-      metric.high = reach.high();
-    }
-    state.report(std::move(metric));
-  };
-  tell("step_time", step, step_of(run), "s");
-  for (std::size_t k = 0; k < std::size(kMetrics); ++k)
-    if (kMetrics[k].samples == nullptr || (summary.*kMetrics[k].samples).count > 0)
-      tell(kMetrics[k].name, reaches[k], kMetrics[k].of(summary), kMetrics[k].unit);
+  const std::vector<Figure> nominal = figures_of(run, summary, scene);
+  std::vector<Span> spans;
+  for (const Figure& figure : nominal) spans.emplace_back(figure.value);
+  for (const Edge edge : {Edge::fast, Edge::slow}) {
+    IterationTime time(reach, edge);
+    const EngineRun other = serve(trace, time, scene.options);
+    const std::vector<Figure> moved = figures_of(other, summarize(other, trace, scene.objectives), scene);
+    for (std::size_t k = 0; k < spans.size(); ++k) spans[k].reach(moved[k].value);
+  }
+  for (std::size_t k = 0; k < spans.size(); ++k)
+    if (has_samples(summary, nominal[k].name)) state.report(projected(nominal[k].name, nominal[k].unit, spans[k]));
+}
 
-  const auto plain = [&](const char* name, double value, const char* unit) {
-    state.report({name, value, unit, Provenance::projected, {}, {}});
+// The rate a search finds, and those it finds at either end.
+void report_search(harness::State& state, const Scene& scene, const std::shared_ptr<const IterationReach>& reach,
+                   bool goodput) {
+  const auto fits = goodput ? joint_attainment(0.9) : capacity_limit(scene.objectives.tpot, 2.0);
+  double near = 0;
+  const auto found = [&](Edge edge) {
+    IterationTime time(reach, edge);
+    const double rate =
+        highest_rate(scene.trace, time, scene.options, fits, {.near = near, .objectives = scene.objectives}).rate;
+    if (edge == Edge::nominal) near = rate;
+    return goodput ? rate / devices_of(scene.deployment) : rate;
   };
-  const double seconds = substrate::to_seconds(run.end - run.outcomes.front().arrival);
-  // Of the iterations that could be under way at once.
-  plain("utilization", seconds > 0 ? substrate::to_seconds(run.busy) / seconds / scene.deployment.pipeline : 0, "1");
-  plain("kv_utilization", seconds > 0 ? run.block_seconds / seconds / static_cast<double>(scene.options.blocks) : 0,
-        "1");
-  plain("kv_bytes",
-        static_cast<double>(run.peak_blocks * scene.options.block_tokens) *
-            kv_bytes_per_token(scene.deployment.model, scene.deployment.tensor, scene.deployment.pipeline,
-                               scene.deployment.dtype),
-        "B");
-  plain("preemptions", static_cast<double>(summary.preemptions), "count");
-  plain("recomputed_tokens", static_cast<double>(run.recomputed_tokens), "token");
-  plain("rejected", static_cast<double>(summary.rejected), "count");
-  plain("single_token_requests", static_cast<double>(summary.single_token), "count");
-  plain("iterations", static_cast<double>(run.iterations), "count");
+  Span span(found(Edge::nominal));
+  for (const Edge edge : {Edge::fast, Edge::slow}) span.reach(found(edge));
+  state.report(projected(goodput ? "goodput" : "capacity", "request/s", span));
 }
 
 }  // namespace
@@ -556,19 +565,9 @@ void run_serving(harness::State& state, const Serving& serving) {
         *inside = time.inside_domain();
       },
       [=, &state] {
-        report(state, *held, *run, *inside);
-        if (search == "none") return;
-        const bool goodput = search == "goodput";
-        const auto fits = goodput ? joint_attainment(0.9) : capacity_limit(held->objectives.tpot, 2.0);
-        IterationTime time(held->deployment);
-        const RateSearch found = highest_rate(held->trace, time, held->options, fits, {.objectives = held->objectives});
-        const double devices = devices_of(held->deployment);
-        state.report({goodput ? "goodput" : "capacity",
-                      goodput ? found.rate / devices : found.rate,
-                      "request/s",
-                      Provenance::projected,
-                      {},
-                      {}});
+        const auto reach = std::make_shared<const IterationReach>(held->deployment);
+        report(state, *held, *run, *inside, reach);
+        if (search != "none") report_search(state, *held, reach, search == "goodput");
       });
 }
 

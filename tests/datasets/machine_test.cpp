@@ -46,6 +46,22 @@ const std::string kDevice =
     "id = \"d\"\nname = \"D\"\n[constants]\nmemory_bytes = { value = 8e10, source = \"s\" }\n"
     "memory_bandwidth = { value = 2e12, source = \"s\" }\n";
 
+// What a chip carries is said in its own cycles and units; where a constant comes from another chip, so do its bars.
+TEST(Machine, CarriedConstantsFollowClockUnitsAndMemory) {
+  const Device own = load_device("a100-80g-sxm", kShipped), other = load_device("a40-48g", kShipped),
+               twin = load_device("a100-40g-sxm", kShipped);
+  const double cycles = own.at("clock_hz") / other.at("clock_hz");
+  EXPECT_DOUBLE_EQ(other.at("norm_row_seconds"), own.at("norm_row_seconds") * cycles);
+  EXPECT_DOUBLE_EQ(other.at("gemm_tile_seconds"), own.at("gemm_tile_seconds") * cycles);
+  EXPECT_DOUBLE_EQ(other.at("launch_seconds"), own.at("launch_seconds"));
+  // Few bytes a unit: what limits norms on an A100 does not on an A40, but nothing streams faster than a copy.
+  EXPECT_DOUBLE_EQ(other.at("eff_norm"), own.at("eff_copy"));
+  EXPECT_GT(other.constants.at("eff_norm").p90_error, own.constants.at("eff_norm").p90_error);
+  // The same chip with slower memory: the same bytes a cycle.
+  EXPECT_NEAR(twin.at("eff_norm") * twin.at("memory_bandwidth"), own.at("eff_norm") * own.at("memory_bandwidth"), 1);
+  EXPECT_EQ(twin.constants.at("eff_norm").p90_error, own.constants.at("eff_norm").p90_error);
+}
+
 TEST(Machine, EveryShippedDescriptorLoadsAndNamesItsSources) {
   ASSERT_GE(device_ids(kShipped).size(), 8u);
   for (const std::string& id : device_ids(kShipped)) {
@@ -56,7 +72,7 @@ TEST(Machine, EveryShippedDescriptorLoadsAndNamesItsSources) {
   for (const std::string& id : cluster_ids(kShipped)) {
     const Cluster cluster = load_cluster(id, kShipped);
     EXPECT_NO_THROW(load_device(cluster.device, kShipped)) << id;
-    EXPECT_GE(cluster.nodes * cluster.devices_per_node, 2) << id;
+    EXPECT_GE(cluster.nodes * cluster.devices_per_node, 1) << id;
     if (cluster.devices_per_node > 1) EXPECT_GT(cluster.intra.bandwidth, 1e6) << id;
     if (cluster.nodes > 1) EXPECT_GT(cluster.inter.bandwidth, 1e6) << id;
   }

@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <map>
+#include <string>
 
 #include "datasets/user_error.h"
 #include "harness/runner.h"
@@ -66,10 +68,15 @@ TEST(Launcher, KeepsTheArgumentsOfANamedOne) {
   EXPECT_TRUE(command.starts_ranks);
 }
 
-TEST(Launcher, SlurmGivesStandardInputToTheFirstRank) {
+TEST(Launcher, SlurmGivesStandardInputToTheFirstRankAndPmixToAll) {
   const Launcher launcher{.words = {"srun"}, .path = "/usr/bin/srun", .problem = ""};
-  EXPECT_THAT(job_command(launcher, "/opt/assay-mpi", 2).arguments,
+  const WorkerCommand command = job_command(launcher, "/opt/assay-mpi", 2);
+  EXPECT_THAT(command.arguments,
               ElementsAre("/usr/bin/srun", "--input=0", "--unbuffered", "-n", "2", "/opt/assay-mpi", "worker"));
+  const std::map<std::string, std::string> environment(command.environment.begin(), command.environment.end());
+  EXPECT_EQ(environment.at("SLURM_MPI_TYPE"), "pmix");
+  EXPECT_EQ(environment.at("SLURM_OVERCOMMIT"), "1");
+  EXPECT_EQ(environment.at("SLURM_KILL_BAD_EXIT"), "1");
 }
 
 TEST(Launcher, RootAndMoreRanksThanCoresNeedNoFlagsOfTheUser) {
@@ -145,9 +152,10 @@ TEST_F(LaunchedJob, LosesItsOwnCaseWhenARankDiesAndNoOther) {
   const RunSummary summary = run_suite(store, suite_of("dies,wrong,draw-throws,exits,none"), options());
   EXPECT_EQ(summary.ok, 1U);
   EXPECT_EQ(summary.failed, 4U);
-  // Open MPI mostly, but not always, gets to name the rank.
+  // Open MPI mostly, but not always, gets to name the rank; srun (ASSAY_MPIRUN=srun in an allocation) does.
   const std::map<std::string, ::testing::Matcher<std::string>> reasons = {
-      {"dies", AnyOf(HasSubstr("a rank died: process rank 2"), HasSubstr("a rank died: signal "))},
+      {"dies",
+       AnyOf(HasSubstr("a rank died: process rank 2"), HasSubstr("a rank died: signal "), HasSubstr("task 2: Killed"))},
       {"wrong", HasSubstr("gate: differs from the oracle")},
       {"draw-throws", HasSubstr("rank 2 failed: no memory for the inputs")},
       {"exits", HasSubstr("a rank died: ")}};

@@ -72,6 +72,23 @@ TEST(Suites, EachOfTheTreeExpandsToCases) {
   }
 }
 
+// A paper's suite is named after its technique and runs it, beside what the paper compares it with.
+TEST(Suites, OfAPaperCarryItsNameAndRunItsTechnique) {
+  int papers = 0;
+  for (const std::string& id : suite_ids()) {
+    if (!id.starts_with("paper/")) continue;
+    ++papers;
+    const Suite suite = load_suite(id);
+    EXPECT_EQ(suite.id, id);
+    const std::string technique = resolve_technique(id.substr(std::string("paper/").size())).id;
+    std::set<std::string> run;
+    for (const Case& item : expand(suite)) run.insert(item.technique->id);
+    EXPECT_TRUE(run.contains(technique)) << id;
+    EXPECT_GT(run.size(), 1U) << id << " has no baseline";
+  }
+  EXPECT_GE(papers, 3);
+}
+
 TEST(Registration, EveryTechniqueSaysWhatItIsAndRuns) {
   for (const Technique& technique : techniques()) {
     EXPECT_FALSE(technique.title.empty()) << technique.id;

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "datasets/user_error.h"
+#include "harness/claims/residuals.h"
 #include "impls/hardware/pim/decode_baseline.h"
 
 namespace assay::hardware {
@@ -13,20 +16,25 @@ using results_db::Provenance;
 
 harness::Value word(const char* text) { return harness::Value(std::string(text)); }
 
-void report_baseline(harness::State& state, const DecodePlan& plan, const BaselineRun& run) {
+void report_baseline(harness::State& state, const DecodePlan& plan, const BaselineRun& run,
+                     const std::vector<std::pair<std::string, BaselineRun>>& moved) {
   const auto tokens = static_cast<double>(plan.generated);
-  const auto metric = [&](const char* name, double value, const char* unit) {
-    state.report({name, value, unit, Provenance::projected, {}, {}});
+  const auto metric = [&](const char* name, const char* unit, auto of) {
+    harness::claims::Reach reach(of(run));
+    for (const auto& [cause, other] : moved) reach.add(cause, of(other));
+    state.report({name, of(run), unit, Provenance::projected, std::max(0.0, reach.low()), reach.high()});
   };
-  metric("step_time", run.seconds / static_cast<double>(plan.steps()), "s");
-  metric("e2e_latency", run.seconds, "s");
-  metric("ttft", run.first_token, "s");
-  if (plan.generated > 1) metric("tpot", (run.seconds - run.first_token) / (tokens - 1), "s");
-  metric("throughput", tokens / run.seconds, "token/s");
-  metric("energy", run.joules, "J");
-  metric("energy_per_token", run.joules / tokens, "J/token");
-  metric("power", run.joules / run.seconds, "W");
-  metric("dram_bytes", run.bytes, "B");
+  const auto steps = static_cast<double>(plan.steps());
+  metric("step_time", "s", [&](const BaselineRun& of) { return of.seconds / steps; });
+  metric("e2e_latency", "s", [](const BaselineRun& of) { return of.seconds; });
+  metric("ttft", "s", [](const BaselineRun& of) { return of.first_token; });
+  if (plan.generated > 1)
+    metric("tpot", "s", [&](const BaselineRun& of) { return (of.seconds - of.first_token) / (tokens - 1); });
+  metric("throughput", "token/s", [&](const BaselineRun& of) { return tokens / of.seconds; });
+  metric("energy", "J", [](const BaselineRun& of) { return of.joules; });
+  metric("energy_per_token", "J/token", [&](const BaselineRun& of) { return of.joules / tokens; });
+  metric("power", "W", [](const BaselineRun& of) { return of.joules / of.seconds; });
+  metric("dram_bytes", "B", [](const BaselineRun& of) { return of.bytes; });
   state.breakdown({"memory", "time", run.memory_seconds, Provenance::projected});
   state.breakdown({"compute", "time", run.compute_seconds, Provenance::projected});
   state.breakdown({"launches", "time", run.launch_seconds, Provenance::projected});
@@ -69,8 +77,11 @@ void run_baseline(harness::State& state) {
     software = framework_software(device);
     software.launch_seconds = state.real("launch");
   }
-  const BaselineRun run = decode_on(device, state.text("dtype"), gpt_shape(model), plan, software);
-  state.project([] {}, [&] { report_baseline(state, plan, run); });
+  const std::string dtype = state.text("dtype");
+  const GptShape shape = gpt_shape(model);
+  const BaselineRun run = decode_on(device, dtype, shape, plan, software);
+  state.project([] {},
+                [&] { report_baseline(state, plan, run, moved_baselines(device, dtype, shape, plan, software)); });
 }
 
 }  // namespace assay::hardware

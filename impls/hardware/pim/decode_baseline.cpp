@@ -6,6 +6,7 @@
 
 #include "datasets/quantity.h"
 #include "datasets/user_error.h"
+#include "harness/claims/residuals.h"
 
 namespace assay::hardware {
 
@@ -99,6 +100,31 @@ BaselineRun decode_on(const datasets::Device& device, const std::string& dtype, 
   run.first_token = first_token;
   run.joules = run.seconds * device.at("power_watts");
   return run;
+}
+
+std::vector<std::pair<std::string, BaselineRun>> moved_baselines(const datasets::Device& device,
+                                                                 const std::string& dtype, const GptShape& shape,
+                                                                 const DecodePlan& plan, const Software& software) {
+  std::vector<std::pair<std::string, BaselineRun>> all;
+  harness::claims::move_constants(device, [&](const std::string& key, const datasets::Device& moved) {
+    if (!key.starts_with("eff_gemm") && !key.starts_with("eff_memory") && !key.starts_with("peak_") &&
+        key != "memory_bandwidth" && key != "power_watts")
+      return;  // nothing here reads it
+    Software on = software;
+    if (software.eager) {
+      const Software of_moved = framework_software(moved);
+      on.compute_efficiency = of_moved.compute_efficiency;
+      on.memory_efficiency = of_moved.memory_efficiency;
+    }
+    all.emplace_back(key, decode_on(moved, dtype, shape, plan, on));
+  });
+  if (software.eager)
+    for (const double side : {-1.0, 1.0}) {
+      Software on = software;
+      on.launch_seconds *= 1 + side * kEagerLaunchResidual;
+      all.emplace_back("launch", decode_on(device, dtype, shape, plan, on));
+    }
+  return all;
 }
 
 }  // namespace assay::hardware

@@ -7,6 +7,8 @@
 // eager PyTorch GPT-2 layer one by one, with the efficiencies of the device and the cost of issuing a kernel. The gap
 // between the two is how much of a published ratio is owed to the baseline's software.
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "datasets/machine.h"
 #include "impls/hardware/pim/gpt_shape.h"
@@ -25,7 +27,7 @@ Software roofline_software();
 // Efficiencies of the descriptor (eff_gemm, eff_memory) where it has them, else the caps that AttAcc uses (0.80, 0.85);
 // 7.5 us a kernel, the middle of the 5 to 10 us of eager frameworks.
 Software framework_software(const datasets::Device& device);
-constexpr double kEagerLaunchSeconds = 7.5e-6;
+constexpr double kEagerLaunchSeconds = 7.5e-6, kEagerLaunchResidual = 1.0 / 3;
 
 struct BaselineRun {
   double seconds = 0, first_token = 0;
@@ -38,5 +40,10 @@ struct BaselineRun {
 // UserError where the device lacks a peak for `dtype` (fp16, bf16, fp32), its power, or room for the model.
 BaselineRun decode_on(const datasets::Device& device, const std::string& dtype, const GptShape& shape,
                       const DecodePlan& plan, const Software& software);
+
+// The same with every constant of the device that has a residual, and the framework's launch, moved by it each way.
+std::vector<std::pair<std::string, BaselineRun>> moved_baselines(const datasets::Device& device,
+                                                                 const std::string& dtype, const GptShape& shape,
+                                                                 const DecodePlan& plan, const Software& software);
 
 }  // namespace assay::hardware

@@ -88,9 +88,9 @@ std::optional<Projection> project_pim_gpt(const Setting& setting, const std::str
 }
 
 std::optional<Projection> project_decode_on(const Setting& setting, const std::string& quantity,
-                                            const std::string& device_id, const std::string& dtype) {
-  if (!setting.model || !setting.axes.has("generated")) return std::nullopt;
-  const datasets::Device device = datasets::load_device(device_id, datasets::data_root());
+                                            const std::string& dtype) {
+  if (!setting.model || !setting.device || !setting.axes.has("generated")) return std::nullopt;
+  const datasets::Device& device = *setting.device;
   const GptShape shape = gpt_shape(*setting.model);
   const DecodePlan plan = plan_of(setting);
   Software eager = framework_software(device);

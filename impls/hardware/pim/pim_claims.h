@@ -9,10 +9,9 @@ namespace assay::hardware {
 
 std::optional<harness::claims::Projection> project_pim_gpt(const harness::claims::Setting& setting,
                                                            const std::string& quantity);
-// The tokens of a configuration on one device with the kernels of an eager framework, which is what the paper compares
-// with; the roofline stands in the note.
+// The tokens of a configuration on the setting's device with the kernels of an eager framework, which is what the paper
+// compares with; the roofline stands in the note.
 std::optional<harness::claims::Projection> project_decode_on(const harness::claims::Setting& setting,
-                                                             const std::string& quantity, const std::string& device,
-                                                             const std::string& dtype);
+                                                             const std::string& quantity, const std::string& dtype);
 
 }  // namespace assay::hardware

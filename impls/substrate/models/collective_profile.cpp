@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "datasets/user_error.h"
 #include "impls/substrate/models/profile_csv.h"
 
@@ -30,7 +32,10 @@ std::vector<MeasuredCollective> read_collective_profile(const std::string& file)
     if (measured.seconds <= 0) {
       throw UserError(fmt::format("{}: 0, expected a time above 0", csv.place(row, "median_ms")));
     }
-    rows.push_back(measured);
+    if (measured.work.kind == CollectiveKind::send_recv && measured.work.ranks != 2)
+      throw UserError(fmt::format("{}: {}, expected 2 of send_recv", csv.place(row, "ranks"), measured.work.ranks));
+    measured.place = csv.place(row, "ranks");
+    rows.push_back(std::move(measured));
   }
   return rows;
 }

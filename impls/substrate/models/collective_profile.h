@@ -10,6 +10,7 @@ namespace assay::substrate {
 struct MeasuredCollective {
   CollectiveWork work;
   double seconds = 0;
+  std::string place;  // file:line:column, for complaints about what a cluster cannot be asked
 };
 
 // Throws UserError naming file, line and column for what cannot be read, an unknown collective among them.

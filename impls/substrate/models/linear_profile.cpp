@@ -35,6 +35,15 @@ void check_operators(const ProfileCsv& csv) {
   }
 }
 
+// Layers are gated where no column says otherwise.
+bool is_gated(const ProfileCsv& csv, std::size_t row) {
+  if (!csv.has("use_gated_mlp")) return true;
+  const std::string& cell = csv.text(row, "use_gated_mlp");
+  if (cell == "True" || cell == "true" || cell == "1" || cell.empty()) return true;
+  if (cell == "False" || cell == "false" || cell == "0") return false;
+  throw UserError(fmt::format("{}: '{}', expected True or False", csv.place(row, "use_gated_mlp"), cell));
+}
+
 }  // namespace
 
 std::vector<MeasuredOperator> read_linear_profile(const std::string& file) {
@@ -52,7 +61,7 @@ std::vector<MeasuredOperator> read_linear_profile(const std::string& file) {
     const std::int64_t heads = all_heads / ways;
     const std::int64_t kv_heads = std::max<std::int64_t>(1, csv.count(row, "n_kv_head") / ways);
     const std::int64_t width = hidden / all_heads, inner = csv.count(row, "n_ff") / ways;
-    const bool gated = csv.text(row, "use_gated_mlp") != "False" && csv.text(row, "use_gated_mlp") != "0";
+    const bool gated = is_gated(csv, row);
     const double t = static_cast<double>(tokens), h = static_cast<double>(hidden), f = static_cast<double>(inner);
     const double rotated = static_cast<double>((heads + kv_heads) * width);
     const auto add = [&](std::string_view column, const char* group, OpWork work) {

@@ -14,6 +14,8 @@
 namespace assay::substrate {
 namespace {
 
+constexpr double kMost = 1e9;  // of counts: products of three of them stay below what doubles and 64 bits hold
+
 std::vector<std::string> split(const std::string& line) {
   std::vector<std::string> cells(1);
   for (const char c : line) {
@@ -34,8 +36,14 @@ ProfileCsv::ProfileCsv(const std::string& file) : file_(file) {
     throw UserError(fmt::format("{}: cannot be read, expected a profile in CSV", file));
   }
   std::string line;
-  std::getline(stream, line);
+  if (!std::getline(stream, line) || line.empty() || line == "\r")
+    throw UserError(fmt::format("{}:1: empty, expected a header of column names", file));
+  if (line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // spreadsheets begin a file with it
   header_ = split(line);
+  for (std::size_t i = 0; i < header_.size(); ++i)
+    if (std::find(header_.begin(), header_.begin() + static_cast<std::ptrdiff_t>(i), header_[i]) !=
+        header_.begin() + static_cast<std::ptrdiff_t>(i))
+      throw UserError(fmt::format("{}:1: column {} is there twice, expected it once", file, header_[i]));
   for (int number = 2; std::getline(stream, line); ++number) {
     if (line.empty() || line == "\r") continue;
     std::vector<std::string> cells = split(line);
@@ -46,7 +54,8 @@ ProfileCsv::ProfileCsv(const std::string& file) : file_(file) {
     rows_.push_back(std::move(cells));
     lines_.push_back(number);
   }
-  if (rows_.empty()) throw UserError(fmt::format("{}: no rows, expected a header and at least one measurement", file));
+  if (rows_.empty())
+    throw UserError(fmt::format("{}: no rows, expected at least one measurement below the header", file));
 }
 
 std::size_t ProfileCsv::index(std::string_view column) const {
@@ -87,9 +96,9 @@ double ProfileCsv::number(std::size_t row, std::string_view column) const {
 
 std::int64_t ProfileCsv::count(std::size_t row, std::string_view column) const {
   const double value = number(row, column);
-  if (value < 1 || value != std::floor(value) || value > 1e15) {
+  if (value < 1 || value != std::floor(value) || value > kMost) {
     throw UserError(
-        fmt::format("{}: '{}', expected a whole number of at least 1", place(row, column), text(row, column)));
+        fmt::format("{}: '{}', expected a whole number of 1 to {:g}", place(row, column), text(row, column), kMost));
   }
   return static_cast<std::int64_t>(value);
 }

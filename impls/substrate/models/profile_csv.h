@@ -20,7 +20,7 @@ class ProfileCsv {
   void require(const std::vector<std::string_view>& columns) const;
   const std::string& text(std::size_t row, std::string_view column) const;  // "" where the column is absent
   double number(std::size_t row, std::string_view column) const;            // finite, at least 0
-  std::int64_t count(std::size_t row, std::string_view column) const;       // a whole number of at least 1
+  std::int64_t count(std::size_t row, std::string_view column) const;       // a whole number of 1 to 1e9
   std::string place(std::size_t row, std::string_view column) const;        // file:line:column NAME
 
  private:

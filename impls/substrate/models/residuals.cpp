@@ -8,7 +8,9 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <span>
 
+#include "datasets/user_error.h"
 #include "impls/substrate/models/operator_time.h"
 
 namespace assay::substrate {
@@ -83,6 +85,12 @@ Modes modes_of(const Selected& rows) {
   return modes;
 }
 
+CollectiveTime modelled(const datasets::Cluster& cluster, const MeasuredCollective& row) try {
+  return collective_time(cluster, row.work);
+} catch (const UserError& refused) {  // a setting the cluster does not have: said with the row that asks for it
+  throw UserError(fmt::format("{}: {}", row.place, refused.what()));
+}
+
 }  // namespace
 
 std::vector<Residual> residuals(const datasets::Device& device, const std::vector<MeasuredOperator>& rows) {
@@ -96,11 +104,25 @@ std::vector<Residual> residuals(const datasets::Device& device, const std::vecto
   return found;
 }
 
+std::vector<Residual> residuals(const datasets::Device& device, const std::vector<MeasuredAttention>& rows) {
+  std::vector<Residual> found;
+  found.reserve(rows.size());
+  const PagedRates rates = paged_rates(device, OpDtype::fp16);
+  for (const MeasuredAttention& row : rows) {
+    const bool inside = row.prefill ? paged_prefill_calibrated(rates, row.heads, row.keys + row.tokens)
+                                    : device.has("eff_decode_attention") && row.heads.head_dim == 128;
+    found.push_back({row.prefill ? "attn_prefill" : "attn_decode", row.prefill ? "prefill" : "decode",
+                     static_cast<double>(row.prefill ? row.tokens : row.batch), row.seconds,
+                     modelled_seconds(rates, row), inside});
+  }
+  return found;
+}
+
 std::vector<Residual> residuals(const datasets::Cluster& cluster, const std::vector<MeasuredCollective>& rows) {
   std::vector<Residual> found;
   found.reserve(rows.size());
   for (const MeasuredCollective& row : rows) {
-    const CollectiveTime time = collective_time(cluster, row.work);
+    const CollectiveTime time = modelled(cluster, row);
     const char* name = row.work.kind == CollectiveKind::all_reduce ? "all_reduce" : "send_recv";
     found.push_back({name, fmt::format("{} {} ranks, {} a node", name, row.work.ranks, row.work.devices_per_node),
                      row.work.bytes, row.seconds, time.seconds, time.inside_domain});
@@ -142,6 +164,28 @@ std::vector<ResidualGroup> linear_groups(const std::vector<Residual>& rows) {
           return r.group == "gemm" && r.size >= kEdges[i] && r.size < kEdges[i + 1];
         }));
   }
+  add_domains(groups, rows);
+  return groups;
+}
+
+std::vector<ResidualGroup> attention_groups(const std::vector<Residual>& rows) {
+  std::vector<ResidualGroup> groups;
+  constexpr double kTokens[] = {1, 129, 513, 1025, std::numeric_limits<double>::infinity()};
+  constexpr double kBatches[] = {1, 9, 33, 65, std::numeric_limits<double>::infinity()};
+  for (const char* group : {"prefill", "decode"})
+    add(groups, "class", group, select(rows, [&](const Residual& r) { return r.group == group; }));
+  const auto ranges = [&](const char* group, std::span<const double> edges, const char* unit) {
+    for (std::size_t i = 0; i + 1 < edges.size(); ++i) {
+      const std::string range = std::isinf(edges[i + 1])
+                                    ? fmt::format("{:g} or more {}", edges[i], unit)
+                                    : fmt::format("{:g} to {:g} {}", edges[i], edges[i + 1] - 1, unit);
+      add(groups, "range", fmt::format("{}, {}", group, range), select(rows, [&](const Residual& r) {
+            return r.group == group && r.size >= edges[i] && r.size < edges[i + 1];
+          }));
+    }
+  };
+  ranges("prefill", kTokens, "new tokens");
+  ranges("decode", kBatches, "sequences");
   add_domains(groups, rows);
   return groups;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "datasets/machine.h"
+#include "impls/substrate/models/attention_profile.h"
 #include "impls/substrate/models/collective_profile.h"
 #include "impls/substrate/models/linear_profile.h"
 
@@ -12,14 +13,15 @@ namespace assay::substrate {
 
 struct Residual {
   std::string operator_name;
-  std::string group;                   // gemm, pointwise, norm, copy; or the setting of a collective
-  double size = 0;                     // tokens, or bytes
+  std::string group;                   // gemm, pointwise, norm, copy; prefill, decode; or the setting of a collective
+  double size = 0;                     // tokens (of a decode: its batch), or bytes
   double measured = 0, predicted = 0;  // seconds
   bool inside_domain = true;
   double error() const { return predicted / measured - 1; }
 };
 
 std::vector<Residual> residuals(const datasets::Device& device, const std::vector<MeasuredOperator>& rows);
+std::vector<Residual> residuals(const datasets::Device& device, const std::vector<MeasuredAttention>& rows);
 std::vector<Residual> residuals(const datasets::Cluster& cluster, const std::vector<MeasuredCollective>& rows);
 
 struct ResidualGroup {
@@ -34,6 +36,7 @@ ResidualGroup summarise(std::string section, std::string name, const std::vector
 
 // Summaries in the order they are printed. Empty groups are left out.
 std::vector<ResidualGroup> linear_groups(const std::vector<Residual>& rows);
+std::vector<ResidualGroup> attention_groups(const std::vector<Residual>& rows);
 std::vector<ResidualGroup> collective_groups(const std::vector<Residual>& rows);
 
 // A scatter of predicted over measured against size as an SVG document, one panel a group.

@@ -99,6 +99,24 @@ TEST(Result, IsProjectedWithAnIntervalAndSaysWhereTheRequestsCameFrom) {
     EXPECT_NE(descriptors.find(part), std::string::npos) << part << " in " << descriptors;
 }
 
+TEST(Result, OfALongWorkloadAndOfASearchHasAnIntervalToo) {
+  const auto reply =
+      harness::run_job(job_of("vllm-paged", JobKind::time, {{"requests", count(6000)}, {"rate", Value(3.0)}}));
+  ASSERT_EQ(reply.status, results_db::Status::ok) << reply.reason;
+  for (const auto& [name, metric] : metrics_of(reply)) {
+    ASSERT_TRUE(metric.low && metric.high) << name;
+    EXPECT_LE(*metric.low, metric.value) << name;
+    EXPECT_GE(*metric.high, metric.value) << name;
+  }
+  const auto searched = harness::run_job(
+      job_of("sarathi", JobKind::time, {{"requests", count(300)}, {"rate", Value(1.0)}, {"search", word("capacity")}}));
+  ASSERT_EQ(searched.status, results_db::Status::ok) << searched.reason;
+  const auto capacity = metrics_of(searched).at("capacity");
+  ASSERT_TRUE(capacity.low && capacity.high);
+  EXPECT_LT(*capacity.low, capacity.value);
+  EXPECT_GT(*capacity.high, capacity.value);
+}
+
 TEST(Result, OfOneTokenRequestsHasNoTimesBetweenTokens) {
   const auto reply = harness::run_job(
       job_of("vllm-paged", JobKind::time, {{"trace", word("constant:100:1")}, {"requests", count(20)}}));
