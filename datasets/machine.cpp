@@ -176,6 +176,9 @@ void carry(const Device& from, Device& to) {
       constant.value *= cycles;
     if (key == "eff_pointwise" || key == "eff_norm")
       constant.value = std::min(constant.value * issued, std::max(from.get("eff_copy", 1), constant.value));
+    constant.source =
+        fmt::format("carried from {}{}: {}", from.id,
+                    constant.value == fitted.value ? "" : ", by clock, units and bandwidth", fitted.source);
     if (!same_chip) constant.p90_error = std::max(constant.p90_error, constant.carried_p90_error);
     to.constants.insert_or_assign(key, std::move(constant));
   }

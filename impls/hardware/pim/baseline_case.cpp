@@ -31,9 +31,11 @@ void report_baseline(harness::State& state, const DecodePlan& plan, const Baseli
   if (plan.generated > 1)
     metric("tpot", "s", [&](const BaselineRun& of) { return (of.seconds - of.first_token) / (tokens - 1); });
   metric("throughput", "token/s", [&](const BaselineRun& of) { return tokens / of.seconds; });
-  metric("energy", "J", [](const BaselineRun& of) { return of.joules; });
-  metric("energy_per_token", "J/token", [&](const BaselineRun& of) { return of.joules / tokens; });
-  metric("power", "W", [](const BaselineRun& of) { return of.joules / of.seconds; });
+  if (run.joules > 0) {  // a probed machine has no power
+    metric("energy", "J", [](const BaselineRun& of) { return of.joules; });
+    metric("energy_per_token", "J/token", [&](const BaselineRun& of) { return of.joules / tokens; });
+    metric("power", "W", [](const BaselineRun& of) { return of.joules / of.seconds; });
+  }
   metric("dram_bytes", "B", [](const BaselineRun& of) { return of.bytes; });
   state.breakdown({"memory", "time", run.memory_seconds, Provenance::projected});
   state.breakdown({"compute", "time", run.compute_seconds, Provenance::projected});

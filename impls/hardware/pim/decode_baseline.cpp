@@ -98,7 +98,7 @@ BaselineRun decode_on(const datasets::Device& device, const std::string& dtype, 
     forward(kernels, shape, element, 1, static_cast<double>(step + 1), software.eager);
   BaselineRun run = kernels.total();
   run.first_token = first_token;
-  run.joules = run.seconds * device.at("power_watts");
+  run.joules = run.seconds * device.get("power_watts", 0);
   return run;
 }
 

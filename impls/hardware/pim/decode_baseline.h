@@ -31,13 +31,13 @@ constexpr double kEagerLaunchSeconds = 7.5e-6, kEagerLaunchResidual = 1.0 / 3;
 
 struct BaselineRun {
   double seconds = 0, first_token = 0;
-  double joules = 0;  // board power times time
+  double joules = 0;  // board power times time; 0 where the descriptor has no power
   double bytes = 0;   // to and from device memory
   double kernels = 0;
   double memory_seconds = 0, compute_seconds = 0, launch_seconds = 0;  // of `seconds`, by what bounds the kernel
 };
 
-// UserError where the device lacks a peak for `dtype` (fp16, bf16, fp32), its power, or room for the model.
+// UserError where the device lacks a peak for `dtype` (fp16, bf16, fp32) or room for the model.
 BaselineRun decode_on(const datasets::Device& device, const std::string& dtype, const GptShape& shape,
                       const DecodePlan& plan, const Software& software);
 

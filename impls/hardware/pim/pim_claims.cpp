@@ -106,7 +106,7 @@ std::optional<Projection> project_decode_on(const Setting& setting, const std::s
   projection.note = fmt::format("{}: the kernels of an eager framework", device.id);
   if (quantity == "e2e_latency") {
     projection.value = framework.seconds;
-  } else if (quantity == "energy") {
+  } else if (quantity == "energy" && framework.joules > 0) {
     projection.value = framework.joules;
   } else if (quantity == "dram_bytes") {
     projection.value = roofline.bytes;  // what has to move, not what eager kernels move besides

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <set>
+#include <string>
+#include <utility>
 
 #include "datasets/user_error.h"
 #include "harness/case_state.h"
@@ -323,6 +326,38 @@ TEST(DecodeBaseline, ReadsAPromptInOnePass) {
   const BaselineRun tokens = decode_on(gpu, "fp16", model("gpt2-small"), {.generated = 64}, roofline_software());
   EXPECT_LT(prompt.seconds, tokens.seconds / 20);
   EXPECT_EQ(prompt.first_token, prompt.seconds);
+}
+
+TEST(DecodeBaseline, IsMovedByEveryResidualItReads) {
+  for (const char* id : {"t4", "xeon-6154"}) {
+    const datasets::Device device = datasets::load_device(id, datasets::data_root());
+    const char* dtype = std::string(id) == "t4" ? "fp16" : "fp32";
+    const GptShape shape = model("gpt2-xl");
+    const DecodePlan plan{.prompt = 512, .generated = 16};
+    const BaselineRun nominal = decode_on(device, dtype, shape, plan, framework_software(device));
+    std::map<std::string, std::pair<double, double>> span;
+    for (const auto& [cause, run] : moved_baselines(device, dtype, shape, plan, framework_software(device))) {
+      auto& [low, high] = span.try_emplace(cause, nominal.seconds, nominal.seconds).first->second;
+      low = std::min(low, run.seconds);
+      high = std::max(high, run.seconds);
+    }
+    for (const char* cause : {"eff_gemm", "eff_memory", "launch"}) {
+      ASSERT_TRUE(span.contains(cause)) << id << " " << cause;
+      EXPECT_LT(span.at(cause).first, nominal.seconds) << id << " " << cause;
+      EXPECT_GT(span.at(cause).second, nominal.seconds) << id << " " << cause;
+    }
+    // At the limits of the machine neither efficiency counts.
+    for (const auto& [cause, run] : moved_baselines(device, dtype, shape, plan, roofline_software()))
+      EXPECT_EQ(run.seconds, decode_on(device, dtype, shape, plan, roofline_software()).seconds) << cause;
+  }
+}
+
+TEST(DecodeBaseline, OfAMachineWithoutPowerHasNoEnergy) {
+  datasets::Device gpu = datasets::load_device("t4", datasets::data_root());
+  gpu.constants.erase("power_watts");
+  const BaselineRun run = decode_on(gpu, "fp16", model("gpt2-xl"), {.generated = 4}, framework_software(gpu));
+  EXPECT_GT(run.seconds, 0);
+  EXPECT_EQ(run.joules, 0);
 }
 
 TEST(DecodeBaseline, RefusesModelsThatDoNotFit) {
