@@ -12,8 +12,8 @@ namespace assay::datasets {
 // which constant it hangs on.
 struct Constant {
   double value = 0;
-  std::string source;            // datasheet, paper, "fitted: <file>" ...
-  double p90_error = 0;          // relative; 0 for datasheet facts, the P90 residual for fitted efficiencies
+  std::string source;    // datasheet, paper, "fitted: <file>" ...
+  double p90_error = 0;  // relative; 0 for datasheet facts, the P90 residual for fitted efficiencies
   bool fitted = false;
   double carried_p90_error = 0;  // of a fitted one on other chips that carry it
 };
