@@ -591,5 +591,33 @@ TEST_F(SuiteFiles, ANameIsASuiteOrATechnique) {
   EXPECT_NE(refusal([] { suite_named("bee", {.fabrics = {"mpi"}}); }).find("fabric: found 'mpi'"), std::string::npos);
 }
 
+// A technique whose ranks are threads of a CPU, or GPUs.
+Technique wasp() {
+  Implementation threads;
+  threads.fabrics = {"threads"};
+  threads.axes = {{.name = "ranks", .defaults = {std::int64_t{2}}, .help = "devices"}};
+  threads.run = nothing;
+  Implementation gpus = threads;
+  gpus.backend = "cuda";
+  gpus.fabrics = {"nccl"};
+  return {.id = "zoo/insects/wasp",
+          .title = "Wasp",
+          .paper = "baseline",
+          .summary = "stings",
+          .implementations = {threads, gpus}};
+}
+const Registration registered_wasp{wasp()};
+
+TEST(SuiteOfATechnique, AFabricOfOneBackendAloneChoosesTheBackend) {
+  const Technique& technique = resolve_technique("zoo/insects/wasp");
+  const auto on_gpus = expand(suite_of_technique(technique, {}, "", "nccl"));
+  ASSERT_EQ(on_gpus.size(), 1U);
+  EXPECT_EQ(on_gpus.front().backend, "cuda");
+  EXPECT_EQ(on_gpus.front().timer, "host") << "ranks wait for each other on the host";
+  EXPECT_EQ(expand(suite_of_technique(technique)).front().backend, "cpu");
+  EXPECT_EQ(expand(suite_of_technique(technique, {}, "", "threads")).front().backend, "cpu");
+  EXPECT_THROW(suite_of_technique(technique, {}, "cpu", "nccl"), UserError) << "a backend that is named is meant";
+}
+
 }  // namespace
 }  // namespace assay::harness
