@@ -229,7 +229,8 @@ class CaseState final : public State {
     const double median = stats::median(kept);
     const stats::Interval interval = stats::median_interval(kept);
     const auto measured = [&](const char* name, double value, const char* unit, double low, double high) {
-      results_db::Metric metric{name, value, unit, Provenance::measured, {}, {}};
+      const bool emulated = job_.fabric == "emulated";
+      results_db::Metric metric{name, value, unit, emulated ? Provenance::emulated : Provenance::measured, {}, {}};
       if (interval.bounded()) {
         metric.low = low;
         metric.high = high;

@@ -90,14 +90,18 @@ void project(harness::State& state) {
 }
 }  // namespace program_case_detail
 
-// The implementations of a technique over ranks: measured on the fabrics with real data, projected on `cluster`, whose
-// descriptor is one axis more.
+// The implementations of a technique over ranks: measured on the fabrics with real data, projected on `cluster`; the
+// descriptor of the cluster that this, and the links of `emulated`, are of is one axis more.
 template <ProgramScheme (*scheme_of)(const harness::State&)>
 std::vector<harness::Implementation> over_ranks(const std::vector<harness::Axis>& axes, const char* file) {
   std::vector<harness::Axis> on_cluster = axes;
   on_cluster.push_back(cluster_axis());
   return {{.fabrics = {"threads", "mpi"},
            .axes = axes,
+           .run = program_case_detail::measure<scheme_of>,
+           .source_file = file},
+          {.fabrics = {"emulated"},
+           .axes = on_cluster,
            .run = program_case_detail::measure<scheme_of>,
            .source_file = file},
           {.fabrics = {"cluster"},

@@ -101,7 +101,7 @@ void report_counts(harness::State& state, const RunReport& run) {
 }
 
 void measure_program(harness::State& state, const ProgramScheme& scheme) {
-  const bool threads = state.fabric() == "threads";
+  const bool threads = state.fabric() != "mpi";
   const int most = threads ? kMostThreads : kMostProcesses;
   if (scheme.ranks > most)
     throw UserError(

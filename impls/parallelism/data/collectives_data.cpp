@@ -216,6 +216,8 @@ CollectiveProblem resolve_collective(CollectiveProblem problem, const datasets::
   if (std::ranges::find(known, problem.algorithm) == known.end())
     throw UserError(fmt::format("algorithm: found {}, expected one that {} has: auto, {}", problem.algorithm,
                                 problem.collective, fmt::join(known, ", ")));
+  if (problem.collective == "scan" && problem.ranks == 1)
+    throw UserError("ranks: found 1, expected at least 2 for an exclusive scan, which gives the first rank nothing");
   if (problem.node_ranks == 0) {
     problem.node_ranks = problem.ranks % of_node == 0 ? of_node : 1;
     // One node alone would leave what nodes are for untouched.

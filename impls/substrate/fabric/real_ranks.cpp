@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "impls/substrate/cluster/emulated.h"
 #include "impls/substrate/fabric/process_fabric.h"
 #include "impls/substrate/fabric/threads.h"
 
@@ -12,6 +13,11 @@ namespace assay::substrate {
 RealRanks::RealRanks(const harness::State& state, int ranks) {
   if (state.fabric() == "threads") {
     threads_ = std::make_shared<ThreadsFabric>(ranks);
+    return;
+  }
+  if (state.fabric() == "emulated") {
+    threads_ =
+        std::make_shared<EmulatedFabric>(datasets::load_cluster(state.text("cluster"), datasets::data_root()), ranks);
     return;
   }
   if (state.ensemble() == nullptr) return;
