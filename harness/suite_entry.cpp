@@ -70,12 +70,10 @@ void choose_timer(SuiteEntry& entry, const Implementation& implementation, const
   std::vector<std::string> possible;
   if (entry.fabric == "cluster" || implementation.projects) {
     possible = {"virtual"};
-  } else if (entry.fabric == "nccl") {
-    possible = {"host"};  // more than one device, and ranks that wait for each other on the host
-  } else if (entry.backend == "cuda") {
+  } else if (entry.backend == "cuda" && entry.fabric != "nccl") {
     possible = {"event", "graph", "cupti", "host"};
   } else {
-    possible = {"host"};
+    possible = {"host"};  // nccl too: more than one device, and ranks that wait for each other on the host
   }
   if (entry.timer.empty()) entry.timer = possible.front();
   if (!contains(possible, entry.timer))
