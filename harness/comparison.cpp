@@ -13,6 +13,7 @@
 
 #include "datasets/quantity.h"
 #include "datasets/user_error.h"
+#include "harness/axis_words.h"
 #include "harness/params.h"
 #include "harness/suite.h"
 #include "results_db/metrics.h"
@@ -35,16 +36,6 @@ std::map<std::string, std::string> identity(const CaseRecord& record) {
   const Params params = Params::from_json(record.parameters_json);
   for (const auto& [name, value] : params.values()) fields[name] = to_text(value);
   return fields;
-}
-
-bool same_value(const std::string& stored, const std::string& asked) {
-  if (stored == asked) return true;
-  try {
-    return datasets::parse_quantity(stored, datasets::Dimension::count, "") ==
-           datasets::parse_quantity(asked, datasets::Dimension::count, "");
-  } catch (const UserError&) {
-    return false;  // words, and they differ
-  }
 }
 
 bool technique_is(const std::string& id, const std::string& asked) {
@@ -319,7 +310,7 @@ Selector parse_selector(std::string_view text) {
       throw UserError(fmt::format("compare: '{}': found '{}', expected KEY=VALUE", text, term));
     const std::string_view key = term.substr(0, sign);
     const bool of_run = key == "commit" || key == "machine" || key == "tag" || key == "suite";
-    (of_run ? selector.of_run : selector.where).emplace_back(key, term.substr(sign + 1));
+    (of_run ? selector.of_run : selector.where).emplace_back(full_axis_name(key), term.substr(sign + 1));
   }
   return selector;
 }
@@ -332,7 +323,7 @@ bool matches(const Selector& selector, const CaseRecord& record) {
     if (name == "family") return in_family(record.technique, value);
     if (name == "case") return record.key == value;
     const auto found = fields.find(name);
-    return found != fields.end() && same_value(found->second, value);
+    return found != fields.end() && same_axis_value(found->second, value);
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -153,7 +154,8 @@ class Gating {
     item.confirm_runs = past.confirm_runs;
     item.detectable = decision.design == stats::Design::exact
                           ? options_.rule.effect_floor
-                          : stats::detectable_effect(past.contest, together, options_.rule);
+                          : stats::detectable_effect(past.contest, together, options_.rule)
+                                .value_or(std::numeric_limits<double>::infinity());
     const double allowance = past.fence.known() ? past.fence.allowance() : decision.session_allowance;
     item.magnitude = stats::magnitude_of(decision.ratio, allowance, options_.rule.effect_floor);
     const auto* direction = &past.history.direction;
@@ -254,7 +256,7 @@ int GateReport::suspects() const {
 
 int GateReport::blind() const {
   return static_cast<int>(std::count_if(cases.begin(), cases.end(), [](const GatedCase& item) {
-    return !item.detectable || *item.detectable > blind_above;
+    return item.detectable && *item.detectable > blind_above;
   }));
 }
 

@@ -34,7 +34,8 @@ struct GatedCase {
   int confirm_runs = 0;  // whose launches side B has besides the head's
   bool suspect = false;  // beyond the floor on the bad side and outside its fence, or SLOWER
   stats::Magnitude magnitude = stats::Magnitude::none;
-  // The least slow-down that this comparison would have called SLOWER; nothing: not even a doubling.
+  // The least slow-down that this comparison would have called SLOWER; infinite: not even a doubling; nothing: not
+  // worked out.
   std::optional<double> detectable;
   std::optional<FirstBad> since;           // of a suspect
   std::optional<double> clock_a, clock_b;  // Hz, medians where the samples have them; of a suspect

@@ -9,6 +9,7 @@
 
 #include "datasets/nearest_names.h"
 #include "datasets/user_error.h"
+#include "harness/axis_words.h"
 #include "harness/stats/median.h"
 #include "results_db/metrics.h"
 
@@ -93,8 +94,12 @@ namespace {
 
 bool has_word(const results_db::CaseRecord& record, const std::string& word) {
   std::istringstream words(record.key);
+  const std::size_t equals = word.find('=');
+  const std::string axis = equals == std::string::npos ? "" : full_axis_name(word.substr(0, equals)) + "=";
   for (std::string one; words >> one;)
-    if (one == word) return true;
+    if (one == word ||
+        (!axis.empty() && one.starts_with(axis) && same_axis_value(one.substr(axis.size()), word.substr(equals + 1))))
+      return true;
   return record.technique.ends_with("/" + word) || record.technique == word || record.backend == word ||
          record.fabric == word || record.timer == word || record.cache == word;
 }

@@ -71,7 +71,7 @@ nlohmann::json case_json(const GatedCase& item) {
   out["allowance"] = row.decision.session_allowance;
   out["suspect"] = item.suspect;
   out["magnitude"] = to_string(item.magnitude);
-  out["detectable"] = item.detectable ? nlohmann::json(*item.detectable) : nlohmann::json(nullptr);
+  out["detectable"] = item.detectable ? finite_or_null(*item.detectable) : nlohmann::json(nullptr);
   out["first_bad"] = nullptr;
   if (item.since)
     out["first_bad"] = {{"run", item.since->run},
@@ -103,18 +103,19 @@ harness::Table table_of(const std::vector<const GatedCase*>& rows, const std::ve
     const GatedCase& item = *held;
     const auto& decision = item.compared.decision;
     const bool bounded = decision.interval.bounded() && decision.interval.low > 0;
-    table.add_row({{verdict_text(item), style_of(item)},
-                   short_technique(item.compared.key_b),
-                   own_words(item.compared.key_b, shared),
-                   datasets::format_si(item.compared.value_a, item.compared.unit),
-                   datasets::format_si(item.compared.value_b, item.compared.unit),
-                   std::isfinite(decision.ratio) ? fmt::format("{:+.1f}%", 100 * (decision.ratio - 1)) : "-",
-                   bounded ? fmt::format("{:+.1f} .. {:+.1f}%", 100 * (decision.interval.low - 1),
-                                         100 * (decision.interval.high - 1))
-                           : "-",
-                   item.detectable ? fmt::format("{:.1f}%", 100 * *item.detectable) : "-",
-                   fmt::format("{}+{}", decision.launches_a, decision.launches_b),
-                   item.since ? item.since->run.substr(0, 8) : ""});
+    table.add_row(
+        {{verdict_text(item), style_of(item)},
+         short_technique(item.compared.key_b),
+         own_words(item.compared.key_b, shared),
+         datasets::format_si(item.compared.value_a, item.compared.unit),
+         datasets::format_si(item.compared.value_b, item.compared.unit),
+         std::isfinite(decision.ratio) ? fmt::format("{:+.1f}%", 100 * (decision.ratio - 1)) : "-",
+         bounded
+             ? fmt::format("{:+.1f} .. {:+.1f}%", 100 * (decision.interval.low - 1), 100 * (decision.interval.high - 1))
+             : "-",
+         item.detectable && std::isfinite(*item.detectable) ? fmt::format("{:.1f}%", 100 * *item.detectable) : "-",
+         fmt::format("{}+{}", decision.launches_a, decision.launches_b),
+         item.since ? item.since->run.substr(0, 8) : ""});
   }
   return table;
 }

@@ -68,7 +68,7 @@ void add_history(CLI::App& app, Context& context) {
       "level; docs/tracking.md says how both are found.\n"
       "Exit code: 0 shown, 2 usage (no such case, several), 3 nothing measured there.\n"
       "Examples:\n"
-      "  assay history flash-attention-2 sequence_length=4096 dtype=bf16\n"
+      "  assay history flash-attention-2 seq=4k dtype=bf16 causal=1\n"
       "  assay history 'attention/flash-attention-2 cpu causal=1 ...' --json\n"
       "  assay history naive-attention sequence_length=1024 --machine lab --metric flops_rate");
   command->callback([given, &context] { show_history(*given, context); });

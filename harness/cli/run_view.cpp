@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "datasets/quantity.h"
+#include "harness/axis_words.h"
 #include "harness/params.h"
 #include "harness/stats/median.h"
 #include "harness/table.h"
@@ -86,14 +87,6 @@ std::vector<Row> rows_of(results_db::Store& store, const std::string& run, const
     rows.push_back(std::move(row));
   }
   return rows;
-}
-
-std::string short_axis(const std::string& name) {
-  static const std::map<std::string, std::string> shorter = {
-      {"sequence_length", "seq"}, {"head_dim", "d"},   {"kv_heads", "kv"}, {"working_set", "bytes"},
-      {"block_rows", "block"},    {"backward", "bwd"}, {"threads", "thr"}, {"batch", "B"}};
-  const auto found = shorter.find(name);
-  return found == shorter.end() ? name : found->second;
 }
 
 std::string axis_text(const harness::Value& value) {
@@ -253,7 +246,7 @@ void print_group(std::string& out, const std::string& family, const std::vector<
   std::vector<std::string> varying;
   for (const auto& [name, held] : values) {
     if (held.size() == 1 && seen[name] == group.size())
-      heading += fmt::format(" {}={}", short_axis(name), *held.begin());
+      heading += fmt::format(" {}={}", harness::short_axis_name(name), *held.begin());
     else
       varying.push_back(name);
   }
@@ -265,7 +258,7 @@ void print_group(std::string& out, const std::string& family, const std::vector<
   harness::Table table;
   table.add_column({.title = "technique", .min_width = std::min(longest_name, 32)});
   for (const auto& kind : kinds) table.add_column({.title = kind.first});
-  for (const std::string& name : varying) table.add_column({.title = short_axis(name), .right = true});
+  for (const std::string& name : varying) table.add_column({.title = harness::short_axis_name(name), .right = true});
   for (const Column& column : columns) table.add_column({.title = column.title, .right = column.right});
   for (const Row* row : group) {
     std::vector<harness::Cell> cells = {{row->name()}};

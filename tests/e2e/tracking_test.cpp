@@ -111,6 +111,7 @@ TEST_F(Tracking, CompareExplainsACaseInWords) {
                            "clock: not readable", "environment differs: build.commit"})
     EXPECT_TRUE(says(told.out, part)) << part << "\n" << told.out;
   EXPECT_FALSE(says(told.out, "naive-attention"));
+  EXPECT_FALSE(says(told.out, "would have been SLOWER")) << "that is the gate's to work out";
 }
 
 TEST_F(Tracking, CalibrateNeedsLaunchesAndAnAim) {

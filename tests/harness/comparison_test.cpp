@@ -103,6 +103,7 @@ TEST(Selector, IsARunOrTermsOrBoth) {
   EXPECT_FALSE(terms.names_run);
   ASSERT_EQ(terms.where.size(), 2U);
   EXPECT_EQ(terms.where[1], (std::pair<std::string, std::string>{"head_dim", "64"}));
+  EXPECT_EQ(parse_selector("seq=4k").where[0].first, "sequence_length") << "as tables shorten it";
   const Selector both = parse_selector("main:dtype=bf16");
   EXPECT_EQ(both.run, "main");
   EXPECT_EQ(both.where.size(), 1U);

@@ -241,6 +241,15 @@ TEST_F(GateTest, CasesAndMachinesAreNamedByWhatTellsThemApart) {
   add({});
   EXPECT_EQ(find_case(*store_, key_of(2)).record.key, key_of(2));
   EXPECT_EQ(find_case(*store_, "pond/duck size=2").record.key, key_of(2));
+  EXPECT_THROW(find_case(*store_, "pond/duck size=2k"), UserError);
+  results_db::CaseRecord long_one;
+  long_one.technique = "pond/heron";
+  long_one.backend = "cpu";
+  long_one.parameters_json = R"({"sequence_length":4096})";
+  long_one.key = "pond/heron cpu sequence_length=4096";
+  store_->put_case(long_one);
+  EXPECT_EQ(find_case(*store_, "heron seq=4k").record.key, long_one.key) << "as a table's head and cells say it";
+  EXPECT_THROW(find_case(*store_, "heron seq=8k"), UserError);
   const auto said = [&](const char* words) -> std::string {
     try {
       find_case(*store_, words);
