@@ -247,8 +247,12 @@ void GridView::fit_columns() {
   const std::size_t count = std::min(natural_.size(), columns.size());
   int room = viewport()->width();
   std::vector<std::size_t> sharing;
+  // Where the column that takes the room is empty, the first one takes it.
+  const bool any = std::any_of(natural_.begin(), natural_.end(), [&](const int& width) {
+    return width > 0 && columns[static_cast<std::size_t>(&width - natural_.data())].stretch;
+  });
   for (std::size_t column = 0; column < count; ++column) {
-    if (columns[column].stretch)
+    if (any ? columns[column].stretch : column == 0)
       sharing.push_back(column);
     else
       room -= natural_[column];

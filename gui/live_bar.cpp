@@ -49,7 +49,8 @@ void LiveBar::refresh(std::int64_t now_ns) {
   hold_->setText(session_.waiting() ? tr("Show what is new") : session_.held() ? tr("Held") : tr("Hold"));
   hold_->setAccessibleName(hold_->text());
   progress_->setVisible(live.has_value());
-  if (!live) return words_->setText(tr("held still"));
+  whole_ = tr("held still");
+  if (!live) return show_words();
   progress_->setValue(static_cast<int>(std::floor(100 * live->share())));
   QStringList words;
   if (live->expected_launches > 0)
@@ -64,8 +65,19 @@ void LiveBar::refresh(std::int64_t now_ns) {
   else if (live->left)
     words << tr("about %1 to go").arg(duration(*live->left));
   if (!live->newest.empty()) words << tr("last: %1").arg(text_of(live->newest));
-  words_->setText(words.join(QStringLiteral(" · ")));
-  words_->setToolTip(words_->text());
+  whole_ = words.join(QStringLiteral(" · "));
+  show_words();
+}
+
+void LiveBar::show_words() {
+  words_->setText(words_->fontMetrics().elidedText(whole_, Qt::ElideRight, words_->width()));
+  words_->setToolTip(whole_);
+}
+
+void LiveBar::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  layout()->activate();
+  show_words();
 }
 
 }  // namespace assay::gui

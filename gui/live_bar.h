@@ -16,12 +16,18 @@ class LiveBar : public QWidget {
  public:
   explicit LiveBar(Session& session, QWidget* parent = nullptr);
   void refresh(std::int64_t now_ns);
-  QString text() const { return words_->text(); }
+  QString text() const { return whole_; }
   int percent() const { return progress_->value(); }
   QPushButton* hold_button() const { return hold_; }
 
+ protected:
+  void resizeEvent(QResizeEvent* event) override;
+
  private:
+  void show_words();
+
   Session& session_;
+  QString whole_;  // what it says, where there is room for it
   QProgressBar* progress_;
   QLabel* words_;
   QPushButton* hold_;

@@ -11,6 +11,7 @@
 #include "datasets/user_error.h"
 #include "gui/main_window.h"
 #include "gui/theme.h"
+#include "harness/history.h"
 
 namespace {
 using assay::gui::MainWindow;
@@ -21,6 +22,8 @@ struct Arguments {
   std::string view;
   std::string run;
   std::string filter;
+  std::string case_key;  // whole, or words that only one case of the run has
+  bool details = false;
   std::string theme = "auto";
   std::string size = "1280x800";
   std::vector<std::string> screenshot;  // view, file
@@ -50,6 +53,9 @@ void apply(MainWindow& window, const Arguments& given) {
   if (!given.filter.empty()) window.session().set_filter(QString::fromStdString(given.filter));
   if (!given.run.empty() && window.session().database() != nullptr)
     window.session().choose_run(window.session().database()->store().find_run(given.run).id);
+  if (!given.case_key.empty() && window.session().database() != nullptr)
+    window.session().select_case(assay::harness::find_case(window.session().database()->store(), given.case_key).id);
+  if (given.details) window.drawer()->show();
   if (wanted.empty()) return;
   assay::gui::View* view = window.view(QString::fromStdString(wanted));
   if (view == nullptr)
@@ -98,6 +104,8 @@ int run(int argc, char** argv) {
   parser.add_option("--view", given.view, "the view to begin with")->type_name("VIEW");
   parser.add_option("--run", given.run, "run id or the start of one, a tag, latest, latest~1")->type_name("RUN");
   parser.add_option("--filter", given.filter, "as in the filter box");
+  parser.add_option("--case", given.case_key, "select a case: its key, or words that only one has")->type_name("CASE");
+  parser.add_flag("--details", given.details, "open the selected case at the right");
   parser.add_option("--set", given.settings, "a setting of the view, as `Copy the command that shows this` writes it")
       ->type_name("KEY=VALUE");
   parser.add_option("--theme", given.theme, "dark, light or auto")->check(CLI::IsMember({"dark", "light", "auto"}));

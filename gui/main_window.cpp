@@ -166,6 +166,7 @@ QWidget* MainWindow::make_topbar() {
   auto* layout = new QHBoxLayout(bar);
   layout->setContentsMargins(16, 8, 16, 8);
   filter_ = new FilterBox(session_);
+  filter_->setMinimumWidth(180);
   filter_->when_entered = [this] {
     auto* table = current()->findChild<GridView*>();
     if (table == nullptr) return;
@@ -184,7 +185,8 @@ QWidget* MainWindow::make_topbar() {
   connect(after, &QPushButton::clicked, this, [this] { session_.step_run(-1); });
   run_box_ = new QComboBox;
   run_box_->setAccessibleName(tr("run"));
-  run_box_->setMinimumWidth(300);
+  run_box_->setMinimumWidth(180);
+  run_box_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
   connect(run_box_, &QComboBox::activated, this,
           [this](int row) { session_.choose_run(run_box_->itemData(row).toString().toStdString()); });
   auto* hand_out = new QPushButton(tr("Export"));
@@ -398,12 +400,16 @@ bool MainWindow::export_to(const QString& path) {
   return done;
 }
 
-QString MainWindow::how_to_show_again() const {
+QString MainWindow::how_to_show_again() {
   QString line = QStringLiteral("assay gui");
   for (const QString& path : session_.paths()) line += QStringLiteral(" --db '%1'").arg(path);
   line += QStringLiteral(" --view %1").arg(current()->id());
   if (!session_.filter().text.empty()) line += QStringLiteral(" --filter '%1'").arg(text_of(session_.filter().text));
   if (run_box_->currentIndex() > 0) line += QStringLiteral(" --run %1").arg(run_box_->currentData().toString().left(8));
+  const auto data = session_.run();
+  if (const CaseResult* selected = data && session_.selected_case() ? data->find(*session_.selected_case()) : nullptr)
+    line += QStringLiteral(" --case '%1'").arg(text_of(selected->info.record.key));
+  if (!drawer_->isHidden()) line += QStringLiteral(" --details");
   for (const QString& argument : current()->arguments()) line += QStringLiteral(" --set '%1'").arg(argument);
   return line;
 }

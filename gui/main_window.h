@@ -45,7 +45,7 @@ class MainWindow : public QMainWindow {
   // The suffix says what: .png, .svg or .csv. False, with the banner saying why, where it cannot be written.
   bool export_to(const QString& path);
   std::vector<Command> commands();
-  QString how_to_show_again() const;  // the command line that shows the same
+  QString how_to_show_again();  // the command line that shows the same
 
  protected:
   void dragEnterEvent(QDragEnterEvent* event) override;

@@ -44,7 +44,7 @@ HeatMap heat_map(const std::vector<const CaseInfo*>& infos, const std::vector<co
   }
   for (auto& [key, place] : columns) {
     place = map.columns.size();
-    map.columns.push_back(key.second);
+    map.columns.push_back(key.second.empty() ? "none" : key.second);
   }
   std::map<std::string, std::size_t> rows;
   for (std::size_t i = 0; i < cases.size(); ++i) {

@@ -16,9 +16,13 @@ int launches_a_case(const std::string& suite_toml) {
   return 0;
 }
 
-std::string newest_text(const CaseResult& result) {
+// What all cases of the run share need not be said of one.
+std::string newest_text(const RunData& data, const CaseResult& result) {
+  std::vector<const CaseInfo*> infos;
+  for (const CaseResult& held : data.cases) infos.push_back(&held.info);
   std::string text = result.info.name;
-  if (const std::string parameters = parameters_text(result.info); !parameters.empty()) text += ", " + parameters;
+  if (const std::string parameters = parameters_text(result.info, common_axes(infos)); !parameters.empty())
+    text += ", " + parameters;
   if (result.status != results_db::Status::ok) return text + ": " + to_string(result.status);
   const Value* value = result.main_value();
   if (value == nullptr) return text;
@@ -58,7 +62,7 @@ std::optional<LiveRun> live_run_of(const RunData& data, std::int64_t now_ns) {
   }
   const int unseen = std::max(0, live.expected_cases - static_cast<int>(data.cases.size()));
   live.expected_launches = each == 0 ? 0 : live.expected_launches + unseen * each;
-  if (newest != nullptr) live.newest = newest_text(*newest);
+  if (newest != nullptr) live.newest = newest_text(data, *newest);
   const auto seconds = [&](std::int64_t since) { return std::max(0.0, static_cast<double>(now_ns - since) * 1e-9); };
   live.elapsed = seconds(data.run.started_ns);
   live.silent = seconds(newest_ns);

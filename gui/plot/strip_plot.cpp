@@ -108,14 +108,22 @@ void StripPlot::paintEvent(QPaintEvent* /*event*/) {
     painter.drawText(QRectF(0, y - 8, left - 7, 16), Qt::AlignRight | Qt::AlignVCenter, tick.text);
   }
   painter.setPen(theme().dim);
-  painter.drawText(QRectF(8, 4, boxes.right() - 8, 16), Qt::AlignLeft | Qt::AlignVCenter,
-                   tr("each launch in the order taken: median, 25 to 75% and 5 to 95% of its samples"));
-  painter.drawText(QRectF(right.left(), 4, right.width(), 16), Qt::AlignLeft | Qt::AlignVCenter,
-                   tr("share of launches below"));
+  // The first of the texts that there is room for.
+  const auto title = [&](const QRectF& place, std::initializer_list<QString> texts) {
+    for (const QString& text : texts)
+      if (metrics.horizontalAdvance(text) <= place.width())
+        return painter.drawText(place, Qt::AlignLeft | Qt::AlignVCenter, text);
+  };
+  title(QRectF(8, 4, boxes.right() - 8, 16),
+        {tr("each launch in the order taken: median, 25 to 75% and 5 to 95% of its samples"),
+         tr("launches: median, 25-75%, 5-95%"), tr("launches in order")});
+  title(QRectF(right.left(), 4, right.width(), 16), {tr("share of launches below"), tr("share below")});
   painter.drawText(QRectF(right.left() - 10, right.bottom() + 3, right.width() + 20, 16), Qt::AlignHCenter,
                    QStringLiteral("0 to 100%"));
   painter.drawText(QRectF(boxes.left(), boxes.bottom() + 3, boxes.width(), 16), Qt::AlignHCenter,
-                   tr("launches, first to last"));
+                   metrics.horizontalAdvance(tr("launches, first to last")) < boxes.width()
+                       ? tr("launches, first to last")
+                       : tr("first to last"));
   double name_x = 8;
   for (const StripSide& side : sides_) {
     painter.fillRect(QRectF(name_x, 26, 9, 9), side.color);

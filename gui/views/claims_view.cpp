@@ -126,6 +126,20 @@ ClaimsView::ClaimsView(Session& session, QWidget* parent)
   connect(as_hinge_, &QPushButton::toggled, this, [this] { show_claim(claims_->current_id()); });
 }
 
+QStringList ClaimsView::arguments() const {
+  const qint64 id = claims_->current_id();
+  QStringList out;
+  if (id >= 1 && id <= static_cast<qint64>(rows_.size()))
+    out << QStringLiteral("claim=") + text_of(rows_[static_cast<std::size_t>(id - 1)].claim.id);
+  if (as_hinge_->isChecked()) out << QStringLiteral("hinge=1");
+  return out;
+}
+
+void ClaimsView::set_arguments(const QMap<QString, QString>& values) {
+  wanted_ = values.value(QStringLiteral("claim")).toStdString();
+  as_hinge_->setChecked(values.value(QStringLiteral("hinge")) == QStringLiteral("1"));
+}
+
 void ClaimsView::refresh() {
   Database* database = session().database();
   const QString command = tr("assay reproduce flash-attention-2 --store --db %1")
@@ -199,7 +213,15 @@ void ClaimsView::refresh() {
                  fragile};
     grid.rows.push_back(std::move(row));
   }
+  // A column that says the same in every row takes the room of the others.
+  const auto same_technique = [&](const GridRow& row) { return row.cells[1].text == grid.rows.front().cells[1].text; };
+  QString only;
+  if (grid.rows.size() > 1 && std::all_of(grid.rows.begin(), grid.rows.end(), same_technique)) {
+    only = grid.rows.front().cells[1].text;
+    for (GridRow& row : grid.rows) row.cells[1].text.clear();
+  }
   QStringList words;
+  if (!only.isEmpty()) words << only;
   for (const char* verdict :
        {"reproduced", "exceeded", "partial", "not reproduced", "contradicted", "untestable", "not judged"})
     if (counts[verdict] > 0)
@@ -212,6 +234,10 @@ void ClaimsView::refresh() {
   const bool any = !grid.rows.empty();
   const qint64 first = any ? grid.rows.front().id : 0;
   claims_->show_grid(std::move(grid));
+  if (!wanted_.empty())
+    for (std::size_t i = 0; i < rows_.size(); ++i)
+      if (rows_[i].claim.id == wanted_) claims_->select_id(static_cast<qint64>(i) + 1);
+  wanted_.clear();
   if (any && claims_->current_id() == 0) claims_->select_id(first);
   show_claim(claims_->current_id());
 }

@@ -14,6 +14,8 @@ class ClaimsView : public View {
   void refresh() override;
   Grid table() const override { return claims_->grid(); }
   void move(int rows) override { claims_->move(rows); }
+  QStringList arguments() const override;
+  void set_arguments(const QMap<QString, QString>& values) override;
   QString detail() const { return detail_->text(); }
   const PlotView& plot() const { return *plot_; }
 
@@ -27,6 +29,7 @@ class ClaimsView : public View {
   void show_hinge(const Row& row, const HingeTable& table);
 
   std::vector<Row> rows_;
+  std::string wanted_;  // claim to select when the claims are there
   std::vector<results_db::ConfigurationRecord> configurations_;
   QLabel* summary_;
   GridView* claims_;

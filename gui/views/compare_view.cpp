@@ -363,7 +363,7 @@ void CompareView::show_row(qint64 id) {
                 .arg(text_of(fmt::format("{:.2g}", decision.p)), text_of(fmt::format("{:.2g}", decision.q)));
   text += tr("; launches taken %1").arg(QString::fromLatin1(to_string(decision.design)));
   if (!decision.reason.empty()) text += QStringLiteral("; ") + text_of(decision.reason).toHtmlEscaped();
-  if (decision.more_launches > 0)
+  if (decision.more_launches > 0 && decision.reason.find("more launches") == std::string::npos)
     text += tr("; about %1 more launches a side would settle it").arg(decision.more_launches);
   if (held.same_code) text += tr("; the code is the same on both sides");
   explained_->setText(text);

@@ -46,7 +46,7 @@ QString decision_text(const Decision& decision, const QString& other, const std:
       break;
   }
   QString text =
-      QStringLiteral("<b style='color:%1'>%2</b> %3: %4 times its %5")
+      QStringLiteral("<b style='color:%1'>%2</b> %3: %4x its %5")
           .arg(verdict_color(decision.verdict).name(), QString::fromLatin1(harness::stats::to_string(decision.verdict)),
                words.arg(other), text_of(fmt::format("{:.3f}", decision.ratio)), text_of(metric_title(metric)));
   if (decision.interval.bounded() && decision.interval.high < 1e6)
@@ -196,19 +196,6 @@ QWidget* TrendsView::make_rule() {
   line->addWidget(new QLabel(tr("from")));
   line->addWidget(floor_);
   return rule;
-}
-
-QStringList TrendsView::arguments() const {
-  const CaseResult* result = shown_case();
-  if (result == nullptr) return {};
-  return {QStringLiteral("case=") + text_of(result->info.record.key)};
-}
-
-void TrendsView::set_arguments(const QMap<QString, QString>& values) {
-  const auto data = session().run();
-  if (!data) return;
-  for (const CaseResult& result : data->cases)
-    if (text_of(result.info.record.key) == values.value(QStringLiteral("case"))) session().select_case(result.info.id);
 }
 
 void TrendsView::activate() {

@@ -18,8 +18,6 @@ class TrendsView : public View {
   Grid table() const override { return runs_->grid(); }
   void move(int rows) override { cases_->move(rows); }
   void activate() override;
-  QStringList arguments() const override;
-  void set_arguments(const QMap<QString, QString>& values) override;
   const Trend& trend() const { return trend_; }
   const TrendLevels& levels() const { return levels_; }
   QString answer() const { return answer_->text(); }

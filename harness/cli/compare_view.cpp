@@ -185,11 +185,6 @@ std::string unsure_lines(const Comparison& comparison) {
   return lines;
 }
 
-nlohmann::json run_json(const results_db::RunRecord& run) {
-  return {{"id", run.id},          {"suite", run.suite},         {"tags", run.tags},    {"machine", run.machine.id},
-          {"build", run.build.id}, {"commit", run.build.commit}, {"status", run.status}};
-}
-
 }  // namespace
 
 std::string nothing_line(const Comparison& comparison) {

@@ -9,6 +9,11 @@ nlohmann::json finite_or_null(double value) {
   return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
 }
 
+nlohmann::json run_json(const results_db::RunRecord& run) {
+  return {{"id", run.id},          {"suite", run.suite},         {"tags", run.tags},    {"machine", run.machine.id},
+          {"build", run.build.id}, {"commit", run.build.commit}, {"status", run.status}};
+}
+
 nlohmann::json compared_json(const harness::ComparedCase& row) {
   const auto& decision = row.decision;
   return {{"metric", row.metric},

@@ -49,15 +49,6 @@ Style style_of(const GatedCase& item) {
   return Style::dim;
 }
 
-nlohmann::json run_json(const results_db::RunRecord& run) {
-  return {{"id", run.id},
-          {"suite", run.suite},
-          {"tags", run.tags},
-          {"machine", run.machine.id},
-          {"commit", run.build.commit},
-          {"status", run.status}};
-}
-
 nlohmann::json case_json(const GatedCase& item) {
   const harness::ComparedCase& row = item.compared;
   nlohmann::json out = compared_json(row);

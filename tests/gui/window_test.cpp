@@ -6,6 +6,8 @@
 #include <QClipboard>
 #include <QComboBox>
 #include <QDragEnterEvent>
+#include <QFile>
+#include <QImage>
 #include <QMenu>
 #include <QMimeData>
 #include <QPlainTextEdit>
@@ -145,7 +147,7 @@ TEST_F(Window, ARunThatGoesOnShowsHowFarItIs) {
   EXPECT_TRUE(window.live_bar()->text().contains(QStringLiteral("launch 1 of about 8")));
   EXPECT_TRUE(window.live_bar()->text().contains(QStringLiteral("about 60 s to go")))
       << window.live_bar()->text().toStdString();
-  EXPECT_TRUE(window.live_bar()->text().contains(QStringLiteral("tiled-attention, tokens 4k: 62.5 ms")));
+  EXPECT_TRUE(window.live_bar()->text().contains(QStringLiteral("last: tiled-attention: 62.5 ms")));
   window.live_bar()->refresh(run.started_ns + 3600 * second);
   EXPECT_TRUE(window.live_bar()->text().contains(QStringLiteral("was it stopped?")));
 }
@@ -266,6 +268,36 @@ TEST_F(Window, TheDrawerSaysWhyACaseFailed) {
   for (const GridRow& row : window.drawer()->facts().rows)
     oracle |= row.cells[0].text == QStringLiteral("oracle") && row.cells[1].text.contains(QStringLiteral("failed"));
   EXPECT_TRUE(oracle);
+}
+
+TEST_F(Window, TheCommandToShowTheSameNamesTheCaseAndTheDrawer) {
+  open_sample();
+  auto store = results_db::Store::open(scratch.sample(), results_db::Open::read_only);
+  window.session().select_case(store.find_case("sample/tiled-attention cpu tokens=4096")->id);
+  window.drawer()->show();
+  EXPECT_TRUE(
+      window.how_to_show_again().contains(QStringLiteral("--case 'sample/tiled-attention cpu tokens=4096' --details")));
+}
+
+TEST_F(Window, EveryViewIsExportedAsPictureDrawingAndTable) {
+  open_sample();
+  for (const QString& id : window.view_ids()) {
+    window.show_view(id);
+    QCoreApplication::processEvents();
+    if (window.current()->is_empty()) continue;  // the sample probes no roofs
+    for (const char* ending : {"png", "svg", "csv"}) {
+      const QString path = QString::fromStdString(scratch.file("out.") + ending);
+      ASSERT_TRUE(window.export_to(path)) << id.toStdString() << " " << ending;
+    }
+    QFile csv(QString::fromStdString(scratch.file("out.csv")));
+    ASSERT_TRUE(csv.open(QIODevice::ReadOnly));
+    const Grid table = window.current()->table();
+    EXPECT_EQ(csv.readAll().count('\n'), static_cast<qsizetype>(table.rows.size()) + 1) << id.toStdString();
+    EXPECT_EQ(QImage(QString::fromStdString(scratch.file("out.png"))).size(), window.current()->size());
+    QFile svg(QString::fromStdString(scratch.file("out.svg")));
+    ASSERT_TRUE(svg.open(QIODevice::ReadOnly));
+    EXPECT_TRUE(svg.readAll().contains("<text")) << id.toStdString();
+  }
 }
 
 // -- keyboard
