@@ -27,7 +27,7 @@ void add_members(Facts& facts, const std::string& json, const std::string& what)
   const auto held = nlohmann::json::parse(json, nullptr, false);
   if (!held.is_object()) return;
   for (const auto& [name, value] : held.items())
-    if (!value.is_object() && !value.is_null() && json_text(value) != "")
+    if (!value.is_object() && !value.is_null() && !json_text(value).empty())
       facts.emplace_back(what + axis_title(name), json_text(value));
 }
 
