@@ -75,7 +75,7 @@ Task<> halving_doubling(Group group, Buffer& tensor, DType dtype, Tag tag) {
 // What a member is in one tree, with the pieces of its half of the tensor.
 class Tree {
  public:
-  Tree(Group group, TreePlace place, const Buffer& half, std::int64_t piece_bytes, DType dtype, Tag tag)
+  Tree(const Group& group, TreePlace place, const Buffer& half, std::int64_t piece_bytes, DType dtype, Tag tag)
       : group_(group), place_(place), dtype_(dtype), tag_(tag) {
     const std::int64_t step = std::max<std::int64_t>(piece_bytes / size_of(dtype) * size_of(dtype), size_of(dtype));
     for (std::int64_t begin = 0; begin < half.bytes(); begin += step)

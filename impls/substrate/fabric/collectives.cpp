@@ -49,7 +49,7 @@ Task<std::vector<Buffer>> all_to_all_by_nodes(Group group, std::vector<Buffer> p
     return sum;
   };
   // Several parts as one message, one after the other.
-  const auto join = [&](std::vector<Buffer*> from) {
+  const auto join = [&](const std::vector<Buffer*>& from) {
     std::int64_t size = 0;
     for (const Buffer* each : from) size += each->bytes();
     Buffer joined = rank.allocate("parts of one message", Memory::communication, size);
