@@ -41,13 +41,13 @@ std::vector<const Technique*> chosen(const ListRequest& request) {
                               families.empty() ? std::string("none") : fmt::format("{}", fmt::join(families, ", "))));
 }
 
-// cpu, cpu/threads, cuda (unverified)
+// cpu, threads, cluster, cuda (unverified): backends, and the fabrics of programs over ranks.
 std::string places(const Technique& technique) {
   std::vector<std::string> list;
   for (const Implementation& held : technique.implementations) {
     const char* note = held.verified ? "" : " (unverified)";
     if (held.fabrics.empty()) list.push_back(held.backend + note);
-    for (const std::string& fabric : held.fabrics) list.push_back(fmt::format("{}/{}{}", held.backend, fabric, note));
+    for (const std::string& fabric : held.fabrics) list.push_back(fabric + note);
   }
   return fmt::format("{}", fmt::join(list, ", "));
 }
@@ -99,7 +99,7 @@ void print_table(const std::vector<const Technique*>& all, const Scores& scores,
   for (const Technique* technique : all) longest = std::max(longest, technique->id.size());
   Table table({{"technique", false, static_cast<int>(longest)},
                {"title", false, 12},
-               {"runs on", false, 10},
+               {"runs on", false, 24},
                {"paper", false, 8},
                {"mutants", true}});
   for (const Technique* technique : all)

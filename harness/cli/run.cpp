@@ -353,7 +353,7 @@ void add_run(CLI::App& app, Context& context) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command->add_option("--backend", given->backend, "cpu | cuda");
-  command->add_option("--fabric", given->fabric, "of programs over ranks: threads | mpi | nccl | cluster");
+  command->add_option("--fabric", given->fabric, "of programs over ranks: threads | emulated | mpi | nccl | cluster");
   command
       ->add_option("--launcher", given->launcher,
                    "starts the ranks of fabric mpi, with its arguments (default: ASSAY_MPIRUN, else what is found)")
