@@ -14,8 +14,8 @@ class ProcessFabric;
 
 class RealRanks {
  public:
-  // On the state's fabric: threads, emulated (on the cluster of that axis) or mpi. Where a case of a launched fabric is only described there are no processes
-  // and nothing can be run.
+  // On the state's fabric: threads, emulated (on the cluster of that axis) or mpi. Where a case of a launched fabric is
+  // only described there are no processes and nothing can be run.
   RealRanks(const harness::State& state, int ranks);
   // On a fabric whose ranks are all in this process.
   explicit RealRanks(std::shared_ptr<Fabric> fabric) : threads_(std::move(fabric)) {}
