@@ -138,6 +138,8 @@ bool is_suite_name(const std::string& name_or_path);
 // fabric: threads where there is one.
 Suite suite_of_technique(const Technique& technique, const std::vector<AxisOverride>& overrides = {},
                          const std::string& backend = {}, const std::string& fabric = {});
+// The technique that a name which is no suite's means. UserError with the nearest suites and techniques.
+const Technique& technique_unless_suite(const std::string& name);
 // What `assay run NAME` runs: the suite of that name or file, else the technique, narrowed to the selection. For a
 // technique, backends and fabrics of the selection name what to run it on.
 Suite suite_named(const std::string& name, const Selection& selection = {});

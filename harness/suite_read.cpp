@@ -390,23 +390,26 @@ Suite load_suite(const std::string& name_or_path) {
   return parse_suite(text.str(), shown(path));
 }
 
-Suite suite_named(const std::string& name, const Selection& selection) {
-  if (is_suite_name(name)) return select(load_suite(name), selection);
-  const Technique* technique = nullptr;
+const Technique& technique_unless_suite(const std::string& name) {
   try {
-    technique = &resolve_technique(name);
+    return resolve_technique(name);
   } catch (const UserError& unknown) {
     const auto near = datasets::nearest_names(name, suite_ids());
     throw UserError(fmt::format("no suite of that name{}; {}",
                                 near.empty() ? std::string() : fmt::format(" (nearest: {})", fmt::join(near, ", ")),
                                 unknown.what()));
   }
+}
+
+Suite suite_named(const std::string& name, const Selection& selection) {
+  if (is_suite_name(name)) return select(load_suite(name), selection);
+  const Technique& technique = technique_unless_suite(name);
   const Names backends = selection.backends.empty() ? Names{""} : selection.backends;
   const Names fabrics = selection.fabrics.empty() ? Names{""} : selection.fabrics;
   Suite suite;
   for (const std::string& backend : backends) {
     for (const std::string& fabric : fabrics) {
-      Suite one = suite_of_technique(*technique, selection.axes, backend, fabric);
+      Suite one = suite_of_technique(technique, selection.axes, backend, fabric);
       if (suite.entries.empty()) {
         suite = std::move(one);
       } else {

@@ -57,16 +57,9 @@ nlohmann::json as_json(const Calibrated& one) {
 }
 
 std::string launch_all(results_db::Store& store, const CalibrateArguments& given, const Context& context) {
-  harness::Suite suite;
-  std::vector<harness::AxisOverride> axes;
-  for (const std::string& text : given.axes) axes.push_back(harness::parse_axis_override(text));
-  if (harness::is_suite_name(given.target)) {
-    harness::Selection selection;
-    selection.axes = axes;
-    suite = harness::select(harness::load_suite(given.target), selection);
-  } else {
-    suite = harness::suite_of_technique(harness::resolve_technique(given.target), axes);
-  }
+  harness::Selection selection;
+  for (const std::string& text : given.axes) selection.axes.push_back(harness::parse_axis_override(text));
+  harness::Suite suite = harness::suite_named(given.target, selection);
   for (harness::SuiteEntry& entry : suite.entries) {
     entry.launches.reset();
     entry.time_budget_seconds.reset();

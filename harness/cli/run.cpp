@@ -151,28 +151,20 @@ void require_axis(const harness::Technique& technique, const std::string& text) 
 }
 
 harness::Suite chosen_suite(const RunArguments& given) {
-  std::vector<harness::AxisOverride> axes;
-  for (const std::string& text : given.axes) axes.push_back(harness::parse_axis_override(text));
+  harness::Selection selection;
+  for (const std::string& text : given.axes) selection.axes.push_back(harness::parse_axis_override(text));
   const bool of_suite = harness::is_suite_name(given.target);
   for (const std::string& text : given.settings) {
     if (is_setting(text)) continue;
-    if (!of_suite) require_axis(harness::resolve_technique(given.target), text);
-    axes.push_back(axis_setting(text));
+    if (!of_suite) require_axis(harness::technique_unless_suite(given.target), text);
+    selection.axes.push_back(axis_setting(text));
   }
-  harness::Suite suite;
-  if (of_suite) {
-    harness::Selection selection;
-    selection.axes = axes;
-    selection.families = given.families;
-    selection.tags = given.only_tags;
-    if (!given.backend.empty()) selection.backends = {given.backend};
-    if (!given.fabric.empty()) selection.fabrics = {given.fabric};
-    suite = harness::select(harness::load_suite(given.target), selection);
-  } else {
-    const harness::Technique& technique = harness::resolve_technique(given.target);
-    suite = harness::suite_of_technique(technique, axes, given.backend, given.fabric);
-    suite.roofs = true;
-  }
+  selection.families = given.families;
+  selection.tags = given.only_tags;
+  if (!given.backend.empty()) selection.backends = {given.backend};
+  if (!given.fabric.empty()) selection.fabrics = {given.fabric};
+  harness::Suite suite = harness::suite_named(given.target, selection);
+  if (!of_suite) suite.roofs = true;
   for (const std::string& text : given.settings)
     if (is_setting(text)) apply_setting(suite, text);
   if (!given.isolate.empty()) suite.isolate = given.isolate;

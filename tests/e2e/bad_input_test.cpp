@@ -36,6 +36,11 @@ TEST_F(BadInput, UnknownTechniqueNamesTheNearest) {
   refused("run flash-atention-2", {"flash-atention-2", "attention/flash-attention-2"});
 }
 
+TEST_F(BadInput, UnknownSuiteNamesTheNearest) {
+  refused("run quikc", {"no suite of that name (nearest: quick)", "unknown technique 'quikc'"});
+  refused("run paper/sarthi", {"paper/sarathi"});
+}
+
 TEST_F(BadInput, ARefusedRunLeavesNoDatabaseBehind) {
   refused("run ring-attention --fabric threads --axis ranks=65 --ignore-load --no-roofs",
           {"ranks", "65", "at most 64"});
