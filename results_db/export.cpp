@@ -8,6 +8,7 @@
 #include <ostream>
 
 #include "datasets/user_error.h"
+#include "results_db/messages.h"
 
 namespace assay::results_db {
 namespace {
@@ -200,7 +201,7 @@ void export_json(Store& store, const std::vector<RunRecord>& runs, bool with_sam
 
 void export_trace(Store& store, const std::vector<RunRecord>& runs, std::ostream& out) {
   bool any = false;
-  int process = 0;
+  int process = 0, flow = 0;
   const auto event = [&](const std::string& text) {
     out << (any ? ",\n" : "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n") << text;
     any = true;
@@ -229,6 +230,18 @@ void export_trace(Store& store, const std::vector<RunRecord>& runs, std::ostream
         };
         for (const IntervalRecord& span : launch.intervals)
           complete(process, lane(span.lane), span.name, span.start_ps, span.end_ps - span.start_ps);
+        // An arrow is drawn from the span that begins at its first end to the one that holds its second.
+        for (const Message& message : messages_in(launch.intervals)) {
+          if (message.receive == no_interval) continue;
+          const IntervalRecord& sent = launch.intervals[message.send];
+          const IntervalRecord& taken = launch.intervals[message.receive];
+          ++flow;
+          for (const bool first : {true, false})
+            event(fmt::format(R"({{"ph":"{}",{}"cat":"message","name":{},"id":{},"pid":{},"tid":{},"ts":{}}})",
+                              first ? "s" : "f", first ? "" : "\"bp\":\"e\",", dump(sent.name), flow, process,
+                              lane(first ? sent.lane : taken.lane),
+                              microseconds(first ? sent.start_ps : taken.start_ps)));
+        }
         // Times of day in nanoseconds would not fit in picoseconds: a pass starts at its first kernel.
         for (const KernelRecord& kernel : launch.kernels)
           complete(process, lane("stream " + kernel.stream), kernel.name,

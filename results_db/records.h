@@ -83,6 +83,7 @@ struct IntervalRecord {
   std::string name;
   std::int64_t start_ps = 0;
   std::int64_t end_ps = 0;
+  std::string peer = {};  // of a message: the rank at its other end, as lanes name it ("rank 4"); else ""
 };
 
 // One kernel on a device, from an activity pass (never from a timing launch).

@@ -123,7 +123,7 @@ LaunchRecord projected(const RunRecord& run, std::int64_t case_id) {
                                   start, start + compute_ps});
       if (hop + 1 < ranks)
         launch.intervals.push_back({fmt::format("rank {} / link", rank), fmt::format("send to {}", (rank + 1) % ranks),
-                                    start, start + transfer_ps});
+                                    start, start + transfer_ps, fmt::format("rank {}", (rank + 1) % ranks)});
     }
   launch.metrics = {{"time", 3.2e-3, "s", Provenance::projected, 2.9e-3, 3.6e-3},
                     {"comm_bytes", 3.0 * (1 << 24), "B", Provenance::projected, {}, {}},

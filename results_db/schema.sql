@@ -174,6 +174,7 @@ CREATE TABLE interval (                -- timelines
   name TEXT NOT NULL,
   start_ps INTEGER NOT NULL,
   end_ps INTEGER NOT NULL,
+  peer TEXT NOT NULL DEFAULT '',       -- of a message: the rank at its other end, as lanes name it
   PRIMARY KEY (launch_id, ordinal)
 ) STRICT, WITHOUT ROWID;
 

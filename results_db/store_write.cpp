@@ -144,8 +144,9 @@ std::int64_t Store::Impl::append(const LaunchRecord& launch) {
         ordinal++, part.component, part.kind, part.value, to_string(part.provenance));
   ordinal = 0;
   for (const IntervalRecord& span : launch.intervals)
-    connection.run("INSERT INTO interval (launch_id, ordinal, lane, name, start_ps, end_ps) VALUES (?, ?, ?, ?, ?, ?)",
-                   id, ordinal++, span.lane, span.name, span.start_ps, span.end_ps);
+    connection.run(
+        "INSERT INTO interval (launch_id, ordinal, lane, name, start_ps, end_ps, peer) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        id, ordinal++, span.lane, span.name, span.start_ps, span.end_ps, span.peer);
   ordinal = 0;
   for (const KernelRecord& kernel : launch.kernels)
     connection.run(

@@ -6,6 +6,8 @@
 #include <map>
 #include <unordered_map>
 
+#include "results_db/messages.h"
+
 namespace assay::gui {
 namespace {
 
@@ -64,28 +66,57 @@ void mark_critical(TimelineData& data) {
   }
 }
 
+// The lane that receives; where the receiver kept no half of its own, its first one.
+void add_arrows(TimelineData& data, const std::vector<results_db::IntervalRecord>& intervals) {
+  std::map<std::string, std::size_t> lanes, first_of_group;
+  for (std::size_t lane = 0; lane < data.lanes.size(); ++lane) {
+    lanes[data.lanes[lane].name] = lane;
+    first_of_group.try_emplace(data.lanes[lane].group, lane);
+  }
+  for (const results_db::Message& message : results_db::messages_in(intervals)) {
+    const auto& sent = intervals[message.send];
+    Arrow arrow{.from_lane = lanes.at(sent.lane), .to_lane = 0, .start = sent.start_ps, .end = sent.end_ps};
+    if (message.receive != results_db::no_interval) {
+      arrow.to_lane = lanes.at(intervals[message.receive].lane);
+      arrow.end = intervals[message.receive].end_ps;
+    } else if (const auto group = first_of_group.find(sent.peer); group != first_of_group.end()) {
+      arrow.to_lane = group->second;
+    } else {
+      continue;  // to a rank that has no timeline
+    }
+    data.arrows.push_back(arrow);
+  }
+  std::stable_sort(data.arrows.begin(), data.arrows.end(),
+                   [](const Arrow& a, const Arrow& b) { return a.start < b.start; });
+  std::int64_t reach = data.arrows.empty() ? 0 : data.arrows.front().end;
+  for (Arrow& arrow : data.arrows) arrow.reach = reach = std::max(reach, arrow.end);
+}
+
 }  // namespace
 
 TimelineData make_timeline(const results_db::Timeline& stored) {
   TimelineData data;
+  data.names.emplace_back();  // of no peer
   std::unordered_map<std::string, std::uint32_t> names;
   std::map<std::string, std::size_t> lanes;
-  const auto add = [&](const std::string& lane, const std::string& name, std::int64_t start, std::int64_t end) {
+  const auto name_of = [&](const std::string& text) {
+    const auto [known, is_new] = names.try_emplace(text, static_cast<std::uint32_t>(data.names.size()));
+    if (is_new) data.names.push_back(text);
+    return known->second;
+  };
+  const auto add = [&](const std::string& lane, const std::string& name, std::int64_t start, std::int64_t end,
+                       const std::string& peer) {
     const auto [place, new_lane] = lanes.try_emplace(lane, data.lanes.size());
-    if (new_lane) {
-      const std::size_t cut = lane.find(" / ");
-      data.lanes.push_back({lane, lane.substr(0, cut), cut == std::string::npos ? lane : lane.substr(cut + 3), {}});
-    }
-    const auto [known, new_name] = names.try_emplace(name, static_cast<std::uint32_t>(data.names.size()));
-    if (new_name) data.names.push_back(name);
-    data.lanes[place->second].bars.push_back({start, end, end, known->second, false});
+    if (new_lane) data.lanes.push_back({lane, results_db::rank_of_lane(lane), results_db::engine_of_lane(lane), {}});
+    data.lanes[place->second].bars.push_back({start, end, end, name_of(name), false, peer.empty() ? 0 : name_of(peer)});
     data.begin = data.bars == 0 ? start : std::min(data.begin, start);
     data.end = data.bars == 0 ? end : std::max(data.end, end);
     ++data.bars;
   };
-  for (const auto& held : stored.intervals) add(held.lane, held.name, held.start_ps, held.end_ps);
+  for (const auto& held : stored.intervals) add(held.lane, held.name, held.start_ps, held.end_ps, held.peer);
   for (const auto& kernel : stored.kernels)
-    add("stream " + kernel.stream, kernel.name, kernel.start_ns * 1000, (kernel.start_ns + kernel.duration_ns) * 1000);
+    add("stream " + kernel.stream, kernel.name, kernel.start_ns * 1000, (kernel.start_ns + kernel.duration_ns) * 1000,
+        {});
   std::sort(data.lanes.begin(), data.lanes.end(),
             [](const Lane& a, const Lane& b) { return natural_less(a.name, b.name); });
   for (Lane& lane : data.lanes) {
@@ -94,7 +125,21 @@ TimelineData make_timeline(const results_db::Timeline& stored) {
     for (Bar& bar : lane.bars) bar.reach = reach = std::max(reach, bar.end);
   }
   mark_critical(data);
+  add_arrows(data, stored.intervals);
   return data;
+}
+
+std::vector<Arrow> arrows_between(const TimelineData& data, double from, double to, std::size_t most) {
+  std::vector<Arrow> found;
+  auto at = std::upper_bound(data.arrows.begin(), data.arrows.end(), from,
+                             [](double time, const Arrow& arrow) { return time < static_cast<double>(arrow.reach); });
+  // One that goes on for long keeps those behind it in reach; they are looked at, but only so many.
+  for (std::size_t seen = 0; at != data.arrows.end() && static_cast<double>(at->start) < to; ++at) {
+    if (++seen > 8 * most || found.size() > most) return {};
+    if (static_cast<double>(at->end) > from) found.push_back(*at);
+  }
+  if (found.size() > most) found.clear();
+  return found;
 }
 
 std::vector<Drawn> visible(const Lane& lane, double from, double to, int columns) {
@@ -214,6 +259,16 @@ TimelineData only_lanes(const TimelineData& data, const std::vector<std::string>
       out.bars += lane.bars.size();
       out.lanes.push_back(lane);
     }
+  const auto place_of = [&](std::size_t lane) {
+    return static_cast<std::size_t>(std::find_if(out.lanes.begin(), out.lanes.end(),
+                                                 [&](const Lane& held) { return held.name == data.lanes[lane].name; }) -
+                                    out.lanes.begin());
+  };
+  for (Arrow arrow : data.arrows) {
+    arrow.from_lane = place_of(arrow.from_lane);
+    arrow.to_lane = place_of(arrow.to_lane);
+    if (std::max(arrow.from_lane, arrow.to_lane) < out.lanes.size()) out.arrows.push_back(arrow);
+  }
   return out;
 }
 

@@ -14,6 +14,7 @@ struct Bar {
   std::int64_t reach = 0;           // largest end up to and including this bar of the lane
   std::uint32_t name = 0;           // index into TimelineData::names
   bool critical = false;
+  std::uint32_t peer = 0;  // of a message: the group of lanes at its other end, as index into names; 0: none
 };
 
 struct Lane {
@@ -23,9 +24,17 @@ struct Lane {
   std::vector<Bar> bars;  // by start
 };
 
+// From where it is sent to where it is received.
+struct Arrow {
+  std::size_t from_lane = 0, to_lane = 0;
+  std::int64_t start = 0, end = 0;  // ps: the send begins, the receive ends
+  std::int64_t reach = 0;           // largest end up to and including this one
+};
+
 struct TimelineData {
   std::vector<Lane> lanes;  // ranks in the order of their numbers
   std::vector<std::string> names;
+  std::vector<Arrow> arrows;  // by start
   std::int64_t begin = 0, end = 0;
   std::size_t bars = 0;
   std::int64_t critical_busy = 0;  // of the chain that ends last: time in bars; the rest of the span it waits
@@ -43,6 +52,10 @@ struct Drawn {
 // What is to be seen of `lane` between `from` and `to` on `columns` pixels: at most one entry a column, whatever the
 // number of bars: O(columns log bars).
 std::vector<Drawn> visible(const Lane& lane, double from, double to, int columns);
+
+// Messages under way between `from` and `to`, by start; nothing where they are more than `most`: so many arrows hide
+// what they join. O(log n + most).
+std::vector<Arrow> arrows_between(const TimelineData& data, double from, double to, std::size_t most);
 
 // The bar of the lane that `at` lies in; the lane's number of bars where there is none. O(log bars + overlap).
 std::size_t bar_at(const Lane& lane, std::int64_t at);

@@ -18,7 +18,8 @@ namespace {
 constexpr int row_height = 22;
 constexpr double least_span = 1000;     // ps
 constexpr std::size_t many_groups = 8;  // from here on equal ranks are folded without being asked
-constexpr std::size_t dense = 96;       // bars in a lane's row from which it is painted as pixels
+constexpr std::size_t most_arrows = 250;
+constexpr std::size_t dense = 96;  // bars in a lane's row from which it is painted as pixels
 
 QColor over(const QColor& top, const QColor& ground) {
   const double share = top.alphaF();
@@ -47,6 +48,7 @@ void TimelineCanvas::show_data(TimelineData data) {
   measured_.reset();
   folded_.clear();
   spread_.clear();
+  found_.clear();
   alike_ = alike_groups(data_);
   alike_on_ = alike_.size() > many_groups;
   range_ = {-1, -1};  // of other data: whatever comes is news
@@ -56,6 +58,7 @@ void TimelineCanvas::show_data(TimelineData data) {
 
 void TimelineCanvas::lay_out() {
   rows_.clear();
+  row_of_.assign(data_.lanes.size(), -1);
   std::string last;
   std::map<std::string, std::size_t> likes;
   for (const auto& [group, leader] : alike_) likes[leader] += group == leader ? 0 : 1;
@@ -65,7 +68,11 @@ void TimelineCanvas::lay_out() {
     const bool gathered = alike_on_ && !spread_.contains(leader);
     if (gathered && leader != group) continue;
     const bool folded = folded_.contains(group);
-    if (folded && group == last) continue;
+    if (folded && group == last) {
+      row_of_[lane] = static_cast<int>(rows_.size()) - 1;
+      continue;
+    }
+    row_of_[lane] = static_cast<int>(rows_.size());
     rows_.push_back({lane, folded, gathered && group != last ? likes[leader] : 0});
     last = group;
   }
@@ -89,6 +96,51 @@ void TimelineCanvas::toggle_group(const std::string& group) {
 void TimelineCanvas::set_idle(bool on) {
   idle_ = on;
   update();
+}
+
+void TimelineCanvas::set_arrows(bool on) {
+  arrows_on_ = on;
+  update();
+}
+
+std::size_t TimelineCanvas::search(const QString& words) {
+  found_.clear();
+  update();
+  if (words.isEmpty()) return 0;
+  for (const std::string& name : data_.names) found_.push_back(text_of(name).contains(words, Qt::CaseInsensitive));
+  std::size_t bars = 0;
+  for (const Lane& lane : data_.lanes)
+    bars += static_cast<std::size_t>(
+        std::count_if(lane.bars.begin(), lane.bars.end(), [&](const Bar& bar) { return found_[bar.name]; }));
+  return bars;
+}
+
+bool TimelineCanvas::show_next_found() {
+  if (found_.empty()) return false;
+  const double middle = (range_.first + range_.second) / 2;
+  const Bar* first = nullptr;
+  const Bar* next = nullptr;
+  for (std::size_t i = 0; i < data_.lanes.size(); ++i) {
+    if (row_of_[i] < 0) continue;
+    for (const Bar& bar : data_.lanes[i].bars) {
+      if (!found_[bar.name]) continue;
+      const double at = (static_cast<double>(bar.start) + static_cast<double>(bar.end)) / 2;
+      if (first == nullptr || bar.start < first->start) first = &bar;
+      if (at > middle + 1 && (next == nullptr || bar.start < next->start)) next = &bar;
+    }
+  }
+  const Bar* chosen = next != nullptr ? next : first;
+  if (chosen == nullptr) return false;
+  // It takes a fifth of the width, with what happens around it; a view that shows less stays as near as it is.
+  const double at = (static_cast<double>(chosen->start) + static_cast<double>(chosen->end)) / 2;
+  const double span =
+      std::min(range_.second - range_.first, 5 * std::max(1.0, static_cast<double>(chosen->end - chosen->start)));
+  set_range(at - span / 2, at + span / 2);
+  return true;
+}
+
+bool TimelineCanvas::stands_back(const Lane& lane, std::size_t bar) const {
+  return !found_.empty() && !found_[lane.bars[bar].name];
 }
 
 void TimelineCanvas::set_alike(bool on) {
@@ -156,8 +208,9 @@ void TimelineCanvas::paint_lane(QPainter& painter, const Lane& lane, const QRect
   const QFontMetricsF metrics(painter.font());
   QColor color = lane_color(lane.kind);
   const bool waiting = is_waiting(lane);
-  QColor light = color;
+  QColor light = color, faint = color;
   light.setAlpha(critical_ ? 60 : 150);
+  faint.setAlpha(30);
   const auto bars = visible(lane, range_.first, range_.second, columns);
   painted_ += static_cast<int>(bars.size());
   const bool gaps = idle_ && lane.kind == "compute";
@@ -173,14 +226,44 @@ void TimelineCanvas::paint_lane(QPainter& painter, const Lane& lane, const QRect
       continue;
     }
     const bool strong = critical_ && drawn.critical;
-    painter.fillRect(bar, strong ? theme().bad : light);
-    if (bar.width() > 3 && !critical_) painter.fillRect(QRectF(bar.left(), bar.top(), 1, bar.height()), color);
+    const bool back = drawn.count == 1 && stands_back(lane, drawn.bar);
+    painter.fillRect(bar, strong ? theme().bad : back ? faint : light);
+    if (bar.width() > 3 && !critical_ && !back) painter.fillRect(QRectF(bar.left(), bar.top(), 1, bar.height()), color);
     if (!names || drawn.count > 1 || bar.width() < 30) continue;
     const QString words = text_of(data_.names[lane.bars[drawn.bar].name]);
     if (metrics.horizontalAdvance(words) > bar.width() - 8) continue;
     painter.setPen(strong ? theme().window : theme().text);
     painter.drawText(bar.adjusted(5, 0, -3, 0), Qt::AlignLeft | Qt::AlignVCenter, words);
   }
+}
+
+// A message leaves when its send begins and is there when its receive ends: the flatter, the longer it was under way.
+void TimelineCanvas::paint_arrows(QPainter& painter) {
+  arrows_ = 0;
+  if (!arrows_on_) return;
+  painter.save();
+  painter.setClipRect(QRectF(label_width(), 0, width() - label_width(), height()));
+  painter.setRenderHint(QPainter::Antialiasing);
+  QColor color = theme().text;
+  color.setAlpha(150);
+  painter.setPen(QPen(color, 1));
+  painter.setBrush(color);
+  const auto middle = [](int row) { return (row + 0.5) * row_height; };
+  for (const Arrow& arrow : arrows_between(data_, range_.first, range_.second, most_arrows)) {
+    const int from_row = row_of_[arrow.from_lane], to_row = row_of_[arrow.to_lane];
+    if (from_row < 0 || to_row < 0 || from_row == to_row) continue;
+    const double edge = from_row < to_row ? 0.5 * row_height - 3 : 3 - 0.5 * row_height;
+    const QPointF from(x_of(static_cast<double>(arrow.start)), middle(from_row) + edge);
+    const QPointF to(x_of(static_cast<double>(arrow.end)), middle(to_row) - edge);
+    const QPointF way = to - from;
+    const double length = std::hypot(way.x(), way.y());
+    if (length < 1) continue;
+    const QPointF along = way / length * 7, across(-along.y() * 0.4, along.x() * 0.4);
+    painter.drawLine(from, to - along);
+    painter.drawPolygon(QPolygonF({to, to - along + across, to - along - across}));
+    ++arrows_;
+  }
+  painter.restore();
 }
 
 // Where nothing is drawn between the first and the last of a lane's bars.
@@ -202,9 +285,11 @@ bool TimelineCanvas::paint_dense(QPainter& painter, const Lane& lane, const std:
   const int columns = static_cast<int>(place.width()), lines = static_cast<int>(place.height()) - 6;
   if (columns < 1 || lines < 1) return false;
   const QColor ground = theme().panel, color = lane_color(lane.kind);
-  QColor light = color;
+  QColor light = color, faint = color;
   light.setAlpha(critical_ ? 60 : 150);
-  const QRgb empty = ground.rgb(), usual = over(light, ground).rgb(), edge = color.rgb(), strong = theme().bad.rgb();
+  faint.setAlpha(30);
+  const QRgb empty = ground.rgb(), usual = over(light, ground).rgb(), back = over(faint, ground).rgb(),
+             edge = color.rgb(), strong = theme().bad.rgb();
   const QRgb gap = idle_ && lane.kind == "compute" ? over(idle_color(), ground).rgb() : empty;
   std::vector<QRgb> line(static_cast<std::size_t>(columns), empty);
   int reached = -1;
@@ -212,7 +297,7 @@ bool TimelineCanvas::paint_dense(QPainter& painter, const Lane& lane, const std:
     if (gap != empty && reached >= 0)
       for (int x = reached + 1; x < bar.first; ++x) line[static_cast<std::size_t>(x)] = gap;
     const int end = std::max(bar.first + 1, bar.last + (bar.count > 1 ? 1 : 0));
-    const QRgb held = critical_ && bar.critical ? strong : usual;
+    const QRgb held = critical_ && bar.critical ? strong : bar.count == 1 && stands_back(lane, bar.bar) ? back : usual;
     for (int x = bar.first; x < std::min(end, columns); ++x) line[static_cast<std::size_t>(x)] = held;
     if (end - bar.first > 3 && !critical_) line[static_cast<std::size_t>(bar.first)] = edge;
     reached = std::max(reached, bar.last);
@@ -270,6 +355,7 @@ void TimelineCanvas::paintEvent(QPaintEvent* event) {
     }
     paint_row(painter, held, place);
   }
+  paint_arrows(painter);
   if (measured_) {
     QColor shade = theme().accent;
     shade.setAlpha(45);
@@ -319,13 +405,17 @@ void TimelineCanvas::mouseMoveEvent(QMouseEvent* event) {
   const std::size_t bar = bar_at(lane, static_cast<std::int64_t>(time_at(event->position().x())));
   if (bar == lane.bars.size()) return QToolTip::hideText();
   const Bar& held = lane.bars[bar];
-  QToolTip::showText(event->globalPosition().toPoint(),
-                     QStringLiteral("%1\n%2\n%3 from %4%5")
-                         .arg(text_of(lane.name), text_of(data_.names[held.name]),
-                              time_text(static_cast<double>(held.end - held.start)),
-                              time_text(static_cast<double>(held.start - data_.begin)),
-                              held.critical ? tr("\non the chain that ends last") : QString()),
-                     this);
+  QToolTip::showText(
+      event->globalPosition().toPoint(),
+      QStringLiteral("%1\n%2%3\n%4 from %5%6")
+          .arg(text_of(lane.name), text_of(data_.names[held.name]),
+               held.peer == 0
+                   ? QString()
+                   : (lane.kind == "receive" ? tr(", from %1") : tr(", to %1")).arg(text_of(data_.names[held.peer])),
+               time_text(static_cast<double>(held.end - held.start)),
+               time_text(static_cast<double>(held.start - data_.begin)),
+               held.critical ? tr("\non the chain that ends last") : QString()),
+      this);
 }
 
 void TimelineCanvas::mouseReleaseEvent(QMouseEvent* event) {

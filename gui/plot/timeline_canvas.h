@@ -27,13 +27,18 @@ class TimelineCanvas : public QWidget {
   std::optional<std::pair<double, double>> measured() const { return measured_; }
   void measure(double from, double to);
   void set_critical(bool on);
-  void set_idle(bool on);   // stretches in which a compute lane does nothing
+  void set_idle(bool on);    // stretches in which a compute lane does nothing
+  void set_arrows(bool on);  // from sends to receives, as long as they are few enough to be told apart
+  // Bars whose names hold `words` (any case) stand out; returns how many there are. "": all alike.
+  std::size_t search(const QString& words);
+  bool show_next_found();   // moves to the first of them behind the middle, else to the first; false: none is shown
   void set_alike(bool on);  // ranks that do the same at the same times as one; on at first where ranks are many
   bool folds_alike() const { return alike_on_; }
   void toggle_group(const std::string& group);  // folds a rank into one line, and back
   std::size_t rows() const { return rows_.size(); }
   static int label_width() { return 150; }
   int last_painted() const { return painted_; }  // rectangles of the last paint
+  int arrows_painted() const { return arrows_; }
 
  Q_SIGNALS:
   void range_changed();
@@ -59,6 +64,8 @@ class TimelineCanvas : public QWidget {
   void paint_lane(QPainter& painter, const Lane& lane, const QRectF& place, bool names);
   bool paint_dense(QPainter& painter, const Lane& lane, const std::vector<Drawn>& drawn, const QRectF& place);
   void paint_gaps(QPainter& painter, const std::vector<Drawn>& drawn, const QRectF& place) const;
+  void paint_arrows(QPainter& painter);
+  bool stands_back(const Lane& lane, std::size_t bar) const;  // while others are searched for
   double time_at(double x) const;
   double x_of(double time) const;
   const Row* row_at(double y) const;
@@ -74,8 +81,10 @@ class TimelineCanvas : public QWidget {
   std::map<std::string, std::string> alike_;  // group -> the one shown for it
   std::set<std::string> spread_;              // of those, the ones whose likes are shown too
   bool alike_on_ = false;
-  bool critical_ = false, idle_ = false;
-  int painted_ = 0;
+  bool critical_ = false, idle_ = false, arrows_on_ = true;
+  int painted_ = 0, arrows_ = 0;
+  std::vector<bool> found_;  // by name; empty: nothing is searched for
+  std::vector<int> row_of_;  // of each lane; -1: not shown
 };
 
 // The scale above the lanes; stays where it is when they are scrolled.

@@ -29,6 +29,10 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
   alike_ = new QPushButton(tr("Fold equal ranks"));
   alike_->setCheckable(true);
   alike_->setToolTip(tr("One for all ranks that do the same at the same times; a click on its name shows the others"));
+  arrows_ = new QPushButton(tr("Messages"));
+  arrows_->setCheckable(true);
+  arrows_->setChecked(true);
+  arrows_->setToolTip(tr("Arrows from sends to receives, once few enough are in view; between ranks that are shown"));
   auto* all = new QPushButton(tr("All"));
   all->setToolTip(tr("show all of it (0)"));
   against_ = new QComboBox;
@@ -37,13 +41,28 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
   against_->setMinimumContentsLength(14);
   controls->addWidget(case_, 3);
   controls->addWidget(against_, 2);
+  find_ = new QLineEdit;
+  find_->setAccessibleName(tr("find an operation"));
+  find_->setPlaceholderText(tr("Find an operation"));
+  find_->setToolTip(tr("Operations with these letters in their name stand out; Enter goes to the next"));
+  find_->setClearButtonEnabled(true);
+  connect(find_, &QLineEdit::textEdited, this, [this] { find(); });
+  connect(find_, &QLineEdit::textChanged, this, [this](const QString& words) {
+    if (words.isEmpty()) find();
+  });
+  connect(find_, &QLineEdit::returnPressed, this, [this] { canvas_->show_next_found(); });
   controls->addWidget(critical_);
   controls->addWidget(idle);
   controls->addWidget(alike_);
+  controls->addWidget(arrows_);
   controls->addWidget(all);
   layout->addLayout(controls);
   summary_ = quiet_line();
-  layout->addWidget(summary_);
+  find_->setFixedWidth(170);
+  auto* below = new QHBoxLayout;
+  below->addWidget(summary_, 1);
+  below->addWidget(find_);
+  layout->addLayout(below);
   auto* splitter = new QSplitter(Qt::Vertical);
   splitter->setHandleWidth(10);
   auto* upper = new QWidget;
@@ -75,6 +94,7 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
   for (TimelineCanvas* canvas : {canvas_, pinned_}) {
     connect(critical_, &QPushButton::toggled, canvas, &TimelineCanvas::set_critical);
     connect(idle, &QPushButton::toggled, canvas, &TimelineCanvas::set_idle);
+    connect(arrows_, &QPushButton::toggled, canvas, &TimelineCanvas::set_arrows);
     connect(canvas, &TimelineCanvas::lane_chosen, this, [this](const QString& lane) { pin(lane); });
   }
   connect(alike_, &QPushButton::clicked, canvas_, &TimelineCanvas::set_alike);
@@ -92,7 +112,9 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
 void TimelineView::refresh() {
   const auto data = session().run();
   const QString command = tr("assay run ring-attention --fabric cluster --axis ranks=64");
-  if (!data) return show_empty(tr("No timeline yet. Programs over ranks on a modelled cluster record one:"), command);
+  if (!data)
+    return show_empty(
+        tr("No timeline yet. Programs over ranks on a modelled cluster and simulated serving record one:"), command);
   std::vector<results_db::TimelineSummary> all;
   if (!session().guarded([&] { all = session().database()->store().timelines(data->run.id); })) return;
   std::vector<results_db::TimelineSummary> found;
@@ -112,7 +134,10 @@ void TimelineView::refresh() {
     if (!all.empty())
       return show_empty(
           tr("None of the %1 timeline(s) of this run matches the filter. Escape clears it.").arg(all.size()));
-    return show_empty(tr("This run has no timeline. Programs over ranks on a modelled cluster record one:"), command);
+    return show_empty(
+        tr("This run has no timeline. Programs over ranks on a modelled cluster, simulated serving and, on a GPU, "
+           "assay run --kernels record one:"),
+        command);
   }
   show_content();
   const bool same = shown_run_ == data->run.id && found.size() == found_.size();
@@ -138,11 +163,23 @@ void TimelineView::choose(int row) {
   const auto& held = found_[static_cast<std::size_t>(row)];
   canvas_->show_data(make_timeline(session().database()->store().timeline(shown_run_, held.case_id, held.ordinal)));
   alike_->setChecked(canvas_->folds_alike());
+  arrows_->setVisible(!canvas_->data().arrows.empty());
   pins_.clear();
   pinned_->hide();
+  find_->clear();
   session().select_case(held.case_id);
   if (const auto data = session().run()) list_others(*data);
   show_use();
+}
+
+void TimelineView::find() {
+  const std::size_t bars = canvas_->search(find_->text());
+  show_summary();
+  if (!find_->text().isEmpty())
+    summary_->setText(tr("%1 bar(s) of %2 have '%3' in their name · Enter shows the next")
+                          .arg(bars)
+                          .arg(canvas_->data().bars)
+                          .arg(find_->text()));
 }
 
 void TimelineView::list_others(const RunData& data) {

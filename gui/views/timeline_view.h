@@ -1,6 +1,7 @@
 #pragma once
 // Timeline: what every rank and engine of a launch does when; what is measured between two points.
 #include <QComboBox>
+#include <QLineEdit>
 #include <QPushButton>
 
 #include "gui/plot/timeline_canvas.h"
@@ -16,6 +17,7 @@ class TimelineView : public View {
   void move(int rows) override { lanes_->move(rows); }
   void activate() override;  // pins the lane of the row, or lets it go
   QComboBox* against_box() const { return against_; }
+  QLineEdit* find_box() const { return find_; }
   const TimelineCanvas& pinned() const { return *pinned_; }
   TimelineCanvas& canvas() { return *canvas_; }
   QString summary() const { return summary_->text(); }
@@ -31,6 +33,7 @@ class TimelineView : public View {
   void list_others(const RunData& data);
   void hold_against(int row);
   void pin(const QString& lane);
+  void find();
   void show_summary();
   void show_use();
   void show_difference();
@@ -44,8 +47,10 @@ class TimelineView : public View {
   std::vector<std::string> pins_;
   QComboBox* case_;
   QComboBox* against_;
+  QLineEdit* find_;
   QPushButton* critical_;
   QPushButton* alike_;
+  QPushButton* arrows_;
   QLabel* summary_;
   TimelineCanvas* canvas_;
   TimelineCanvas* pinned_;

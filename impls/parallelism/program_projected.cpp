@@ -147,7 +147,8 @@ void report_projection(harness::State& state, const ProgramScheme& scheme, const
   state.breakdown({"exposed_comm", "time", on_wire, Provenance::projected});
   state.breakdown({"late_peer", "time", late, Provenance::projected});
   for (const substrate::Interval& each : run.intervals)
-    state.interval({fmt::format("rank {} / {}", each.rank, to_string(each.lane)), each.name, each.start, each.end});
+    state.interval({fmt::format("rank {} / {}", each.rank, to_string(each.lane)), each.name, each.start, each.end,
+                    each.peer < 0 ? std::string() : fmt::format("rank {}", each.peer)});
 }
 
 }  // namespace

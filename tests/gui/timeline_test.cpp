@@ -124,5 +124,22 @@ TEST(Timeline, TheDifferenceAddsUpOperationsOverRanksLargestFirst) {
   EXPECT_EQ(difference.operations[2].difference(), 10);
 }
 
+TEST(Timeline, ArrowsAreThoseUnderWayAndNoneWhereTheyAreTooMany) {
+  std::vector<results_db::IntervalRecord> halves;
+  for (int i = 0; i < 100; ++i) {
+    halves.push_back({"rank 0 / send", "kv", 10 * i, 10 * i + 8, "rank 1"});
+    halves.push_back({"rank 1 / receive", "kv", 10 * i, 10 * i + 9, "rank 0"});
+  }
+  halves.push_back({"rank 0 / send", "elsewhere", 5, 6, "rank 7"});  // which has no timeline
+  const TimelineData data = made(halves);
+  EXPECT_EQ(data.arrows.size(), 100U);
+  const auto few = arrows_between(data, 95, 115, 10);
+  ASSERT_EQ(few.size(), 3U);
+  EXPECT_EQ(few[0].start, 90);
+  EXPECT_EQ(few[0].end, 99);
+  EXPECT_EQ(data.lanes[few[0].to_lane].name, "rank 1 / receive");
+  EXPECT_TRUE(arrows_between(data, 0, 1000, 10).empty());
+}
+
 }  // namespace
 }  // namespace assay::gui

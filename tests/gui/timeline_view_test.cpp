@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <QComboBox>
+#include <cmath>
 
 #include "gui/theme.h"
 #include "gui/views/timeline_view.h"
@@ -109,6 +110,59 @@ TEST_F(TimelineOfRanks, HeldAgainstTheRunBeforeItNamesTheOperationThatGrew) {
   EXPECT_EQ(table.rows[1].cells[4].text, QStringLiteral("0 s"));
   Q_EMIT against->activated(0);
   EXPECT_EQ(timeline().table().rows.size(), 24U);
+}
+
+class TimelineOfMessages : public testing::Test {
+ protected:
+  TimelineOfMessages() {
+    window.resize(1280, 800);
+    window.show();
+    window.open(QString::fromStdString(scratch.sample()));  // four ranks; each sends three blocks to the next one
+    window.show_view(QStringLiteral("timeline"));
+    QCoreApplication::processEvents();
+  }
+  int painted() {
+    canvas.grab();
+    return canvas.arrows_painted();
+  }
+  Scratch scratch;
+  MainWindow window{Remember::nothing};
+  TimelineCanvas& canvas = view_of<TimelineView>(window, "timeline").canvas();
+};
+
+TEST_F(TimelineOfMessages, EveryMessageInViewIsAnArrow) {
+  EXPECT_EQ(canvas.data().arrows.size(), 12U);
+  EXPECT_EQ(painted(), 12);
+  canvas.set_range(0, 400.0 * us);  // the first block of each is under way
+  EXPECT_EQ(painted(), 4);
+  canvas.set_arrows(false);
+  EXPECT_EQ(painted(), 0);
+}
+
+TEST_F(TimelineOfMessages, AnArrowGoesFromTheSenderToTheReceiver) {
+  for (const Arrow& arrow : canvas.data().arrows) {
+    const std::string from = canvas.data().lanes[arrow.from_lane].group, to = canvas.data().lanes[arrow.to_lane].group;
+    EXPECT_EQ((std::stoi(from.substr(5)) + 1) % 4, std::stoi(to.substr(5)));
+    EXPECT_EQ(arrow.end - arrow.start, 500 * us);
+  }
+  EXPECT_EQ(only_lanes(canvas.data(), {"rank 0 / link", "rank 1 / compute"}).arrows.size(), 3U);
+}
+
+TEST_F(TimelineOfMessages, AnOperationIsFoundByItsNameAndShown) {
+  auto& timeline = view_of<TimelineView>(window, "timeline");
+  QTest::keyClicks(timeline.find_box(), QStringLiteral("SEND to 2"));
+  EXPECT_TRUE(timeline.summary().startsWith(QStringLiteral("3 bar(s) of 28")));
+  QTest::keyClick(timeline.find_box(), Qt::Key_Return);
+  const auto seen = canvas.range();
+  EXPECT_LT(seen.second - seen.first, 2600.0 * us);
+  // In the middle of a block that rank 1 sends: they begin every 800 us and take 500.
+  const double middle = (seen.first + seen.second) / 2;
+  EXPECT_NEAR(std::fmod(middle, 800.0 * us), 250.0 * us, 1.0 * us);
+  QTest::keyClick(timeline.find_box(), Qt::Key_Return);
+  EXPECT_NE(canvas.range(), seen);
+  timeline.find_box()->clear();
+  EXPECT_TRUE(timeline.summary().startsWith(QStringLiteral("28 bars")));
+  EXPECT_FALSE(canvas.show_next_found());
 }
 
 // Many bars in a row are painted as pixels; they have to look as the rectangles of fewer do.

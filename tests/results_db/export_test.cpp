@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -134,6 +135,28 @@ TEST(Export, WritesAChromeTraceInExactMicroseconds) {
   EXPECT_NE(spans[0]["tid"], spans[1]["tid"]);
   ASSERT_EQ(names.size(), 3U);  // the launch and two lanes
   EXPECT_EQ(names[1]["args"]["name"], "rank 0 / compute");
+}
+
+TEST(Export, DrawsAMessageFromTheSendToTheReceive) {
+  const Scratch scratch;
+  Store store = Store::open(scratch.file("a.db"), Open::create);
+  store.begin_run(run("r1"));
+  LaunchRecord timeline = launch("r1", store.put_case(attention_case()));
+  timeline.intervals = {{"rank 0 / send", "kv", 1'000'000, 2'000'000, "rank 1"},
+                        {"rank 1 / receive", "kv", 1'000'000, 2'500'000, "rank 0"}};
+  store.append_launch(timeline);
+  std::ostringstream out;
+  export_trace(store, store.runs(), out);
+  std::map<std::string, json> of;
+  const json trace = json::parse(out.str());
+  for (const json& event : trace["traceEvents"])
+    of[event["ph"].get<std::string>() + (event["ph"] == "X" ? std::to_string(event["tid"].get<int>()) : "")] = event;
+  ASSERT_TRUE(of.contains("s") && of.contains("f"));
+  EXPECT_EQ(of["s"]["id"], of["f"]["id"]);
+  EXPECT_EQ(of["s"]["tid"], 1);
+  EXPECT_EQ(of["f"]["tid"], 2);
+  EXPECT_EQ(of["f"]["bp"], "e");
+  EXPECT_DOUBLE_EQ(of["s"]["ts"].get<double>(), 1);
 }
 
 TEST(Export, SaysWhenThereIsNoTimeline) {

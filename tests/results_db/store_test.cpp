@@ -193,7 +193,7 @@ TEST(Store, ReturnsRandomLaunchesBitForBit) {
       for (std::size_t p = below(4); p > 0; --p) l.breakdown.push_back({text(), "time", any_double(), provenance()});
       for (std::size_t p = below(4); p > 0; --p)
         l.intervals.push_back(
-            {text(), text(), static_cast<std::int64_t>(random() / 4), static_cast<std::int64_t>(random() / 4)});
+            {text(), text(), static_cast<std::int64_t>(random() / 4), static_cast<std::int64_t>(random() / 4), text()});
       for (std::size_t p = below(3); p > 0; --p)
         l.kernels.push_back({text(), text(), static_cast<std::int64_t>(random()), 5, "{}"});
       l.code_hash = text();
@@ -243,6 +243,7 @@ TEST(Store, ReturnsRandomLaunchesBitForBit) {
       EXPECT_EQ(have.intervals[p].name, want.intervals[p].name);
       EXPECT_EQ(have.intervals[p].start_ps, want.intervals[p].start_ps);
       EXPECT_EQ(have.intervals[p].end_ps, want.intervals[p].end_ps);
+      EXPECT_EQ(have.intervals[p].peer, want.intervals[p].peer);
     }
     ASSERT_EQ(have.kernels.size(), want.kernels.size());
     for (std::size_t p = 0; p < want.kernels.size(); ++p) {

@@ -44,6 +44,7 @@ struct Interval {
   Lane lane = Lane::compute;
   const char* name = "";
   Picoseconds start = 0, end = 0;
+  int peer = -1;  // of a half of a message: the rank at the other end
 };
 
 // Timelines are kept for the first `ranks` ranks, at most `per_rank` intervals each.

@@ -178,7 +178,7 @@ void PendingMessage::complete() {
     const Span span = rank.fabric_->retire(rank, op);
     MessageLogEntry& log = report.messages[entry];
     log.in_flight += span.end - span.start;
-    rank.record(lane, log.tag.name, span.start, span.end);
+    rank.record(lane, log.tag.name, span.start, span.end, log.peer);
     if (span.end >= last.end) {
       last = span;
       last_entry = entry;

@@ -122,8 +122,8 @@ class Rank {
   // -- for fabrics
   void begin(const Picoseconds* clock, std::size_t timeline_limit);
   RankReport take_report(std::vector<Interval>& intervals);
-  void record(Lane lane, const char* name, Picoseconds start, Picoseconds end) {
-    if (intervals_.size() < timeline_limit_) intervals_.push_back({id_, lane, name, start, end});
+  void record(Lane lane, const char* name, Picoseconds start, Picoseconds end, int peer = -1) {
+    if (intervals_.size() < timeline_limit_) intervals_.push_back({id_, lane, name, start, end, peer});
   }
   void account_work(Engine engine, const char* name, Picoseconds start, Picoseconds end) {
     report_.busy[static_cast<std::size_t>(engine)] += end - start;

@@ -27,7 +27,7 @@ std::string to_text(const RankReport& report, const std::vector<Interval>& inter
     name(each.tag.name);
   }
   for (const Interval& each : intervals) {
-    put(each.rank, static_cast<int>(each.lane), each.start, each.end);
+    put(each.rank, static_cast<int>(each.lane), each.start, each.end, each.peer);
     name(each.name);
   }
   return out;
@@ -89,6 +89,7 @@ RankReport report_from_text(const std::string& text, const std::function<const c
     each.lane = static_cast<Lane>(number());
     each.start = number();
     each.end = number();
+    each.peer = static_cast<int>(number());
     each.name = name();
     intervals.push_back(each);
   }

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+#include <tuple>
+
 #include "datasets/user_error.h"
 #include "impls/substrate/cluster/network.h"
 #include "impls/substrate/fabric/rank.h"
@@ -206,6 +209,19 @@ TEST(Cluster, TwoRunsAreTheSameToThePicosecond) {
     EXPECT_EQ(a.intervals[i].start, b.intervals[i].start);
     EXPECT_EQ(a.intervals[i].end, b.intervals[i].end);
   }
+}
+
+TEST(Cluster, TheTwoHalvesOfAMessageNameEachOtherAndBeginTogether) {
+  ClusterFabric fabric = fabric_of(nodes_of(4, 4, 2), 16);
+  const RunReport run = fabric.run(uneven_ring, {.ranks = 16});
+  std::multiset<std::tuple<int, int, Picoseconds>> sent, received;  // from, to, begin
+  for (const Interval& each : run.intervals) {
+    if (each.lane == Lane::send) sent.insert({each.rank, each.peer, each.start});
+    if (each.lane == Lane::receive) received.insert({each.peer, each.rank, each.start});
+    if (each.lane == Lane::compute) EXPECT_EQ(each.peer, -1);
+  }
+  EXPECT_EQ(sent.size(), 16U * 5U);
+  EXPECT_EQ(sent, received);
 }
 
 TEST(Cluster, RanksCanBePermuted) {

@@ -98,7 +98,7 @@ TEST(ReportText, CarriesWhatARankCounted) {
   MessageLogEntry& sent = report.messages[report.messages.entry(2, {4, "all to all"}, Direction::sent)];
   sent.messages = 3;
   sent.bytes = 300;
-  const std::vector<Interval> intervals = {{1, Lane::wait, "kv block", 4, 6}};
+  const std::vector<Interval> intervals = {{1, Lane::send, "kv block", 4, 6, 3}};
   std::vector<Interval> spans;
   std::map<std::string, int> names;
   const RankReport back = report_from_text(
@@ -117,6 +117,7 @@ TEST(ReportText, CarriesWhatARankCounted) {
   EXPECT_STREQ(back.messages.entries()[0].tag.name, "all to all");
   ASSERT_EQ(spans.size(), 1U);
   EXPECT_EQ(spans[0].end, 6);
+  EXPECT_EQ(spans[0].peer, 3);
   EXPECT_STREQ(spans[0].name, "kv block");
 }
 
