@@ -189,6 +189,12 @@ Passage Engine::passage(const Plan& plan) {
                        decodes + static_cast<std::int64_t>(slices_.size()));
 }
 
+Batch Engine::batch(const Plan& plan) const {
+  Batch batch{.decoded = plan.decode ? decoding() : 0};
+  for (const Slice& slice : slices_) batch.prefilled += slice.tokens;
+  return batch;
+}
+
 void Engine::note_blocks(Picoseconds duration) {
   run_.peak_blocks = std::max(run_.peak_blocks, pool_.used_blocks());
   run_.block_seconds += static_cast<double>(pool_.used_blocks()) * substrate::to_seconds(duration);
@@ -299,6 +305,8 @@ void Engine::fused_run() {
       for (const std::int32_t id : needy) pool_.grow(static_cast<std::size_t>(id));
     }
     const Picoseconds took = time_.with_host(time_.decode(decodes, contexts_ + decodes) + fixed, decodes);
+    if (options_.log != nullptr)
+      options_.log->note({.engine = options_.engine, .start = now_, .end = now_ + took, .batch = {.decoded = decodes}});
     now_ += took;
     run_.busy += took;
     ++run_.iterations;
@@ -329,7 +337,10 @@ EngineRun Engine::run() {
     const std::int64_t decoded = decoding();
     const Plan plan = compose();
     if (!plan.decode && !plan.prefill) continue;
-    apply(plan, passage(plan).first);
+    const Picoseconds took = passage(plan).first;
+    if (options_.log != nullptr)
+      options_.log->note({.engine = options_.engine, .start = now_, .end = now_ + took, .batch = batch(plan)});
+    apply(plan, took);
     // An end or a preemption gave blocks back: the scheduler may admit again.
     const bool steady = plan.steady && prefilling_.empty() && decoding() == decoded;
     if (options_.fuse && steady) fused_run();
@@ -347,7 +358,7 @@ void Engine::step(Picoseconds start, Stages& stages) {
   now_ = start;
   ingest();
   const Plan plan = compose();
-  if (plan.decode || plan.prefill) apply(plan, stages.pass(start, passage(plan)) - start);
+  if (plan.decode || plan.prefill) apply(plan, stages.pass(start, passage(plan), options_.engine, batch(plan)) - start);
 }
 
 EngineRun Engine::finish() {

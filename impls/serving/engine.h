@@ -46,6 +46,28 @@ struct Watch {
   bool broken() const { return rejected || late_gaps > most_late_gaps || late_starts > most_late_starts; }
 };
 
+// What an iteration works on.
+struct Batch {
+  std::int64_t prefilled = 0;  // prompt tokens
+  std::int64_t decoded = 0;    // sequences that get a token
+};
+
+// One iteration on one stage.
+struct Stay {
+  int engine = 0, stage = 0;
+  Picoseconds start = 0, end = 0;
+  Batch batch;
+};
+
+// The first `most` stays of a run, in the order in which they were decided.
+struct IterationLog {
+  std::size_t most = 0;
+  std::vector<Stay> stays;
+  void note(const Stay& stay) {
+    if (stays.size() < most) stays.push_back(stay);
+  }
+};
+
 struct EngineOptions {
   // Composes the next iteration through the engine's operations; see the techniques' files.
   Plan (*schedule)(Engine&) = nullptr;
@@ -56,7 +78,9 @@ struct EngineOptions {
   int max_sequences = 256;
   std::int64_t reserved_tokens = 0;  // contiguous systems: every request holds this many from admission; 0: paged
   bool fuse = true;
-  Watch* watch = nullptr;  // of one run; a run it ends is not whole
+  Watch* watch = nullptr;       // of one run; a run it ends is not whole
+  IterationLog* log = nullptr;  // of one run
+  int engine = 0;               // which one of those that share the stages of a pipeline
   Fault fault = Fault::none;
 };
 
@@ -163,6 +187,7 @@ class Engine {
   void preempt(std::int32_t id);
   void give_back(std::int32_t id);
   Passage passage(const Plan& plan);
+  Batch batch(const Plan& plan) const;
   Plan compose();
   void apply(const Plan& plan, Picoseconds duration);
   void decode_step();

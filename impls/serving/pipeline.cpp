@@ -6,12 +6,15 @@
 
 namespace assay::serving {
 
-Picoseconds Stages::pass(Picoseconds start, const Passage& iteration) {
+Picoseconds Stages::pass(Picoseconds start, const Passage& iteration, int engine, const Batch& batch) {
   Picoseconds at = start;
   for (std::size_t stage = 0; stage < free_.size(); ++stage) {
     at = std::max(at, free_[stage]);
+    const Picoseconds begun = at;
     at += stage == 0 ? iteration.first : stage + 1 == free_.size() ? iteration.last : iteration.stage;
     free_[stage] = at;
+    if (log_ != nullptr)
+      log_->note({.engine = engine, .stage = static_cast<int>(stage), .start = begun, .end = at, .batch = batch});
     if (stage + 1 < free_.size()) at += iteration.hop;
   }
   return at;
@@ -29,9 +32,10 @@ EngineRun serve(const datasets::RequestTrace& trace, IterationTime& time, const 
     datasets::RequestTrace own;
     for (std::size_t k = static_cast<std::size_t>(e); k < trace.requests.size(); k += static_cast<std::size_t>(count))
       own.requests.push_back(trace.requests[k]);
+    each.engine = e;
     engines.emplace_back(own, time, each);
   }
-  Stages stages(count);
+  Stages stages(count, options.log);
   while (options.watch == nullptr || !options.watch->broken()) {
     Engine* next = nullptr;
     Picoseconds earliest = 0;

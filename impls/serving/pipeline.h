@@ -14,13 +14,15 @@ namespace assay::serving {
 // When each stage has ended what came to it.
 class Stages {
  public:
-  explicit Stages(int count) : free_(static_cast<std::size_t>(count)) {}
+  explicit Stages(int count, IterationLog* log = nullptr) : free_(static_cast<std::size_t>(count)), log_(log) {}
   Picoseconds free_at() const { return free_.front(); }
-  // Sends an iteration in at `start`, not before free_at(); returns when it leaves the last stage.
-  Picoseconds pass(Picoseconds start, const Passage& iteration);
+  // Sends an iteration in at `start`, not before free_at(); returns when it leaves the last stage. `engine` and `batch`
+  // are what the log says of it.
+  Picoseconds pass(Picoseconds start, const Passage& iteration, int engine = 0, const Batch& batch = {});
 
  private:
   std::vector<Picoseconds> free_;
+  IterationLog* log_;
 };
 
 // All requests to their end, over the stages of `time`'s deployment. Blocks and places of `options` are those of all

@@ -24,6 +24,8 @@ namespace {
 using harness::Value;
 using results_db::Provenance;
 
+constexpr std::size_t kTimelineStays = 2000;  // some minutes of a run; a timeline of hours would show nothing more
+
 Value count(std::int64_t value) { return Value(value); }
 Value word(const char* value) { return Value(std::string(value)); }
 
@@ -458,6 +460,21 @@ void report(harness::State& state, const Scene& scene, const EngineRun& run, boo
     if (has_samples(summary, nominal[k].name)) state.report(projected(nominal[k].name, nominal[k].unit, spans[k]));
 }
 
+// A lane a stage of a pipeline, and what an iteration works on is its name; of one stage a lane each for prompts, for
+// decodes and for both at once.
+void report_timeline(harness::State& state, const Scene& scene, const IterationLog& log) {
+  for (const Stay& stay : log.stays) {
+    const std::string work = stay.batch.prefilled == 0 ? "decode"
+                             : stay.batch.decoded == 0 ? "prefill"
+                                                       : "prefill and decode";
+    if (scene.deployment.pipeline > 1)
+      state.interval({fmt::format("stage {} / compute", stay.stage), fmt::format("engine {}: {}", stay.engine, work),
+                      stay.start, stay.end});
+    else
+      state.interval({"engine / " + work, work, stay.start, stay.end});
+  }
+}
+
 // The rate a search finds, and those it finds at either end.
 void report_search(harness::State& state, const Scene& scene, const std::shared_ptr<const IterationReach>& reach,
                    bool goodput) {
@@ -556,17 +573,22 @@ void run_serving(harness::State& state, const Serving& serving) {
   if (state.gating()) return gate(state, serving, std::move(scene));
   const auto held = std::make_shared<Scene>(std::move(scene));
   const auto run = std::make_shared<EngineRun>();
+  const auto log = std::make_shared<IterationLog>(IterationLog{.most = kTimelineStays, .stays = {}});
   const auto inside = std::make_shared<bool>(true);
   const std::string search = state.text("search");
   state.project(
       [=] {
         IterationTime time(held->deployment);
-        *run = serve(held->trace, time, held->options);
+        EngineOptions logged = held->options;
+        logged.log = log.get();
+        log->stays.clear();
+        *run = serve(held->trace, time, logged);
         *inside = time.inside_domain();
       },
       [=, &state] {
         const auto reach = std::make_shared<const IterationReach>(held->deployment);
         report(state, *held, *run, *inside, reach);
+        report_timeline(state, *held, *log);
         if (search != "none") report_search(state, *held, reach, search == "goodput");
       });
 }

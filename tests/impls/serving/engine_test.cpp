@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <set>
 
 #include "datasets/workloads/generator.h"
 #include "impls/serving/oracle.h"
@@ -344,6 +346,55 @@ TEST(Percentiles, InterpolateLinearlyAlsoOverCountedSamples) {
   EXPECT_DOUBLE_EQ(percentile(same, 0.9), 2.7);  // numpy.percentile([1, 1, 2, 3], 90)
   std::vector<double> none;
   EXPECT_EQ(percentile(none, 0.5), 0);
+}
+
+TEST(IterationLogOf, AnEngineHasEveryIterationOnceAndInOrder) {
+  const auto trace = conversations(60, 3, 5);
+  IterationTime time(on_a100());
+  IterationLog log{.most = 1'000'000, .stays = {}};
+  EngineOptions options{.schedule = schedule_sarathi, .blocks = 900, .max_tokens = 512, .max_sequences = 64};
+  const EngineRun silent = serve(trace, time, options);
+  options.log = &log;
+  const EngineRun run = serve(trace, time, options);
+  EXPECT_EQ(run, silent);  // keeping it changes nothing
+  ASSERT_EQ(static_cast<std::int64_t>(log.stays.size()), run.iterations);
+  Picoseconds busy = 0, last = 0;
+  std::int64_t prefilled = 0;
+  for (const Stay& stay : log.stays) {
+    EXPECT_GE(stay.start, last);
+    EXPECT_GT(stay.batch.prefilled + stay.batch.decoded, 0);
+    last = stay.end;
+    busy += stay.end - stay.start;
+    prefilled += stay.batch.prefilled;
+  }
+  EXPECT_EQ(busy, run.busy);
+  EXPECT_EQ(last, run.end);
+  EXPECT_EQ(prefilled, run.prefilled_tokens);
+  IterationLog few{.most = 10, .stays = {}};
+  options.log = &few;
+  serve(trace, time, options);
+  EXPECT_EQ(few.stays.size(), 10U);
+}
+
+TEST(IterationLogOf, APipelineHasEveryIterationOnEveryStageAndNoStageHasTwoAtATime) {
+  const auto trace = conversations(60, 20, 6);
+  Deployment deployment = on_a100();
+  deployment.pipeline = 2;
+  IterationTime time(deployment);
+  IterationLog log{.most = 1'000'000, .stays = {}};
+  EngineOptions options{.schedule = schedule_sarathi, .blocks = 2000, .max_tokens = 512, .max_sequences = 64};
+  options.log = &log;
+  const EngineRun run = serve(trace, time, options);
+  ASSERT_EQ(static_cast<std::int64_t>(log.stays.size()), 2 * run.iterations);
+  std::array<Picoseconds, 2> free{};
+  std::set<int> engines;
+  for (const Stay& stay : log.stays) {
+    Picoseconds& reached = free.at(static_cast<std::size_t>(stay.stage));
+    EXPECT_GE(stay.start, reached);
+    reached = stay.end;
+    engines.insert(stay.engine);
+  }
+  EXPECT_EQ(engines, (std::set<int>{0, 1}));
 }
 
 }  // namespace
