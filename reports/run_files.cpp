@@ -8,6 +8,7 @@
 #include "reports/escape.h"
 #include "reports/gate_files.h"
 #include "reports/run_report.h"
+#include "reports/sections.h"
 
 namespace assay::reports {
 namespace {
@@ -38,6 +39,7 @@ std::string report_markdown(const RunReport& report) {
                            : "-",
                        row.values.size(), results_db::to_string(row.provenance));
   }
+  out += claims_markdown(report);
   return out;
 }
 

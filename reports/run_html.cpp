@@ -14,6 +14,7 @@
 #include "reports/escape.h"
 #include "reports/page_parts.h"
 #include "reports/run_report.h"
+#include "reports/sections.h"
 #include "results_db/export.h"
 
 namespace assay::reports {
@@ -233,6 +234,18 @@ json parameters_of(const ReportRow& row) {
   return parsed.is_object() ? parsed : json::object();
 }
 
+// As tables of the program head their columns: seq=4k, bf16.
+std::string short_words(const std::string& parameter, const json& value) {
+  static const std::map<std::string, std::string> shorter = {
+      {"sequence_length", "seq"}, {"head_dim", "d"}, {"working_set", "bytes"}, {"message_bytes", "bytes"}};
+  const std::string text = value.is_string()           ? value.get<std::string>()
+                           : value.is_number_integer() ? datasets::format_count(value.get<std::int64_t>())
+                                                       : value.dump();
+  if (parameter == "dtype" || parameter == "model" || parameter == "device") return text;
+  const auto found = shorter.find(parameter);
+  return (found == shorter.end() ? parameter : found->second) + "=" + text;
+}
+
 // One chart for rows of one family, metric and unit: lines over the number that varies most, else bars.
 json chart_of(const std::vector<const ReportRow*>& rows, const std::string& id) {
   std::map<std::string, std::set<std::string>> varying;
@@ -259,8 +272,7 @@ json chart_of(const std::vector<const ReportRow*>& rows, const std::string& id) 
     std::string name = one_technique ? "" : technique_name(row);
     const json parameters = parameters_of(row);
     for (const auto& [parameter, value] : parameters.items())
-      if (parameter != axis && varying[parameter].size() > 1)
-        name += " " + parameter + "=" + (value.is_string() ? value.get<std::string>() : value.dump());
+      if (parameter != axis && varying[parameter].size() > 1) name += " " + short_words(parameter, value);
     std::set<std::string> where;
     for (const ReportRow* other : rows) where.insert(other->item.record.backend + "/" + other->item.record.fabric);
     if (where.size() > 1)
@@ -321,7 +333,7 @@ json chart_of(const std::vector<const ReportRow*>& rows, const std::string& id) 
 std::vector<std::vector<const ReportRow*>> chart_groups(const RunReport& report) {
   std::map<std::string, std::vector<const ReportRow*>> groups;
   for (const ReportRow& row : report.rows)
-    if (!row.values.empty() && std::isfinite(row.value))
+    if (!row.values.empty() && std::isfinite(row.value) && !is_roof(row))
       groups[family_of(row) + "\n" + row.metric + "\n" + row.unit + "\n" + results_db::to_string(row.provenance)]
           .push_back(&row);
   std::vector<std::vector<const ReportRow*>> out;
@@ -390,17 +402,24 @@ std::string report_html(const RunReport& report) {
       for (const auto& rows : groups) {
         const std::string id = fmt::format("chart-{}", charts.size());
         charts.push_back(chart_of(rows, id));
+        // A row a case wants its height; names that take half of a column want both columns.
+        const auto& labels = charts.back()["labels"];
+        const bool wide = std::any_of(labels.begin(), labels.end(), [](const json& label) {
+          return label.get_ref<const std::string&>().size() > 34;
+        });
         out += fmt::format(
-            "<section class=\"chart\"><h3>{}</h3><p class=\"quiet\">{}, {} cases</p><div class=\"box\"><canvas "
-            "id=\"{}\" role=\"img\" "
+            "<section class=\"chart{}\"><h3>{}</h3><p class=\"quiet\">{}, {} cases</p><div class=\"box\" "
+            "style=\"height: {}px\"><canvas id=\"{}\" role=\"img\" "
             "aria-label=\"{} of {}; the table has the numbers\"></canvas></div><ul class=\"legend\"></ul></section>\n",
-            xml(family_of(*rows.front())), results_db::to_string(rows.front()->provenance), rows.size(), id,
-            xml(rows.front()->metric), xml(family_of(*rows.front())));
+            wide ? " wide" : "", xml(family_of(*rows.front())), results_db::to_string(rows.front()->provenance),
+            rows.size(), std::max<std::size_t>(320, 80 + 22 * labels.size()), id, xml(rows.front()->metric),
+            xml(family_of(*rows.front())));
       }
       out += "</div>\n";
     }
   }
 
+  out += roofline_section(report);
   out +=
       "<h2 id=\"results\">Results</h2>\n<p class=\"quiet\">The value is the median of the launch medians, the interval "
       "that of "
@@ -409,6 +428,8 @@ std::string report_html(const RunReport& report) {
   std::map<std::string, std::vector<const ReportRow*>> families;
   for (const ReportRow& row : report.rows) families[family_of(row)].push_back(&row);
   for (const auto& [family, rows] : families) out += fmt::format("<h3>{}</h3>\n", xml(family)) + results_table(rows);
+
+  out += claims_section(report);
 
   out +=
       "<h2 id=\"values\">All values</h2>\n<details><summary>Every metric of every case</summary><div "

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "datasets/user_error.h"
 #include "harness/history.h"
@@ -70,6 +71,21 @@ void fill_values(ReportRow& row, const std::vector<const LaunchSummary*>& ok) {
   }
 }
 
+std::vector<ReportClaim> claims_about(results_db::Store& store, const std::vector<ReportRow>& rows) {
+  std::set<std::string> techniques;
+  for (const ReportRow& row : rows) techniques.insert(row.item.record.technique);
+  std::map<std::string, results_db::VerdictRecord> verdicts;
+  for (auto& verdict : store.verdicts()) verdicts[verdict.claim] = std::move(verdict);
+  std::vector<ReportClaim> claims;
+  for (auto& claim : store.claims()) {
+    if (!techniques.contains(claim.technique)) continue;
+    const auto verdict = verdicts.find(claim.id);
+    claims.push_back({std::move(claim), verdict == verdicts.end() ? std::nullopt : std::optional(verdict->second)});
+  }
+  std::stable_partition(claims.begin(), claims.end(), [](const ReportClaim& row) { return row.verdict.has_value(); });
+  return claims;
+}
+
 }  // namespace
 
 int RunReport::count(Status status) const {
@@ -109,6 +125,7 @@ RunReport collect(results_db::Store& store, const results_db::RunRecord& run, co
     row.item = std::move(item);
     report.rows.push_back(std::move(row));
   }
+  report.claims = claims_about(store, report.rows);
   try {
     report.gate =
         harness::gate(store, {.base = base.empty() ? "latest~1" : base, .head = run.id, .rule = rule, .metric = ""});

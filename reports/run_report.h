@@ -26,11 +26,17 @@ struct ReportRow {
   std::vector<double> past;  // runs of this machine up to this one, oldest first
 };
 
+struct ReportClaim {
+  results_db::ClaimRecord claim;
+  std::optional<results_db::VerdictRecord> verdict;  // the newest
+};
+
 struct RunReport {
   results_db::RunRecord run;
   std::vector<ReportRow> rows;
   std::optional<harness::GateReport> gate;  // against the base, where there is one
   std::string no_gate;                      // why there is none
+  std::vector<ReportClaim> claims;          // about the techniques of the run; those with a verdict first
   int count(results_db::Status status) const;
 };
 

@@ -1,4 +1,5 @@
 // assay report: every form says what the database says, and the HTML file does so when a browser has rendered it.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -100,6 +101,7 @@ TEST_F(Report, ABrowserRendersTheNumbersOfTheDatabase) {
   ASSERT_EQ(std::system(line.c_str()), 0) << read_file(scratch_.path("chromium.txt"));
   const std::string dom = read_file(dom_file);
   expect_same_numbers(dom, database());
+  EXPECT_TRUE(says(dom, "data-claim=\"sample/tiled-attention#speed\" data-verdict=\"reproduced\""));
   if (says(page, "built without Chart.js"))
     GTEST_SKIP() << "no charts: built without Chart.js (Debian: libjs-chart.js)";
   // The script says how many points it drew; the four measured cases are one chart.
@@ -108,6 +110,60 @@ TEST_F(Report, ABrowserRendersTheNumbersOfTheDatabase) {
   ASSERT_TRUE(std::regex_search(dom, drawn, canvas)) << "no chart was drawn";
   EXPECT_EQ(drawn[1], "4");
   EXPECT_FALSE(says(dom, "class=\"no-script\""));
+}
+
+TEST_F(Report, HtmlHasTheVerdictsOnClaimsAboutItsTechniques) {
+  const std::string page = page_at("run.html");
+  auto store = results_db::Store::open(database(), results_db::Open::read_only);
+  const auto verdicts = store.verdicts();
+  ASSERT_EQ(verdicts.size(), 3U);
+  for (const auto& verdict : verdicts) {
+    EXPECT_TRUE(says(page, "<tr data-claim=\"" + verdict.claim + "\" data-verdict=\"" + verdict.verdict + "\">"));
+    if (verdict.ours) EXPECT_TRUE(says(page, fmt::format("data-value=\"{}\">{:.3g}x<", *verdict.ours, *verdict.ours)));
+    EXPECT_TRUE(says(page, verdict.reason)) << verdict.reason;
+  }
+  EXPECT_TRUE(says(page_at("run.md"), "| reproduced | tiled-attention: speed | 3.2x | 3.36x | measured |"));
+}
+
+TEST_F(Report, CasesStandUnderTheRoofsOfTheirRun) {
+  auto store = results_db::Store::open(scratch_.path("roofs.db"), results_db::Open::create);
+  auto run = results_db::Store::open(database(), results_db::Open::read_only).find_run("latest");
+  store.begin_run(run);
+  const auto add = [&](const std::string& technique, const std::string& parameters,
+                       std::vector<results_db::Metric> metrics) {
+    results_db::CaseRecord record;
+    record.technique = technique;
+    record.backend = "cpu";
+    record.parameters_json = parameters;
+    record.key = technique + " cpu " + parameters;
+    results_db::LaunchRecord launch;
+    launch.run = run.id;
+    launch.case_id = store.put_case(record);
+    launch.metrics = std::move(metrics);
+    store.append_launch(launch);
+  };
+  using enum results_db::Provenance;
+  add("hardware/cpu-roofs", R"({"probe":"fp32-fma"})", {{"flops_rate", 100e9, "FLOP/s", measured, {}, {}}});
+  add("hardware/cpu-roofs", R"({"probe":"memory-read","working_set":16777216})",
+      {{"bandwidth", 50e9, "B/s", measured, {}, {}}});
+  for (const bool real : {true, false})
+    add(real ? "made/real" : "made/projected", R"({"n":1})",
+        {{"time", 1, "s", real ? measured : projected, {}, {}},
+         {"flops_rate", 25e9, "FLOP/s", real ? measured : projected, {}, {}},
+         {"intensity", 1.5, "FLOP/B", derived, {}, {}},
+         {"roof_share", 0.25, "1", measured, {}, {}}});
+  store.close();
+  const Outcome made = scratch_.assay_on("roofs.db", "report -o " + scratch_.path("roofs.html").string());
+  ASSERT_EQ(made.code, 0) << made.err;
+  const std::string page = read_file(scratch_.path("roofs.html"));
+  EXPECT_TRUE(says(page, "fp32 fma: 100 GFLOP/s"));
+  EXPECT_TRUE(says(page, "memory read, 16 MiB: 50.0 GB/s"));
+  EXPECT_TRUE(says(page,
+                   "data-value=\"25000000000\">25.0 GFLOP/s</td><td class=\"number\" data-value=\"1.5\">1.5</td>"
+                   "<td class=\"number\">25.0%</td>"));
+  static const std::regex circle("<circle cx=\"[0-9.]+\" cy=\"[0-9.]+\" r=\"5\"");
+  EXPECT_EQ(std::distance(std::sregex_iterator(page.begin(), page.end(), circle), std::sregex_iterator()), 1)
+      << "a projection has no place under measured roofs";
 }
 
 TEST_F(Report, TextOfACaseCannotBreakOutOfThePage) {
