@@ -10,7 +10,11 @@ if(ASSAY_HAVE_MPI)
   install(TARGETS assay_rank RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
 endif()
 if(TARGET assay_gui)
+  set_target_properties(assay_gui PROPERTIES INSTALL_RPATH "$ORIGIN/../${ASSAY_PRIVATE_LIBS}")
   install(TARGETS assay_gui RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT gui)
+  install(FILES gui/assay-gui.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT gui)
+  # Qt Charts is GPL-3: what that means for whoever passes the program on goes with it.
+  install(FILES gui/copyright DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/assay-gui" COMPONENT gui)
 endif()
 install(DIRECTORY datasets suites DESTINATION "${CMAKE_INSTALL_DATADIR}/assay" COMPONENT program FILES_MATCHING
   PATTERN "*.toml" PATTERN "*.csv" PATTERN "*.csv.gz" PATTERN "*.db")

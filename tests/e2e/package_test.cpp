@@ -11,6 +11,7 @@ namespace assay::e2e {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 void expect_installed(const fs::path& prefix) {
@@ -41,12 +42,28 @@ void expect_installed(const fs::path& prefix) {
     EXPECT_TRUE(fs::exists(prefix / "share" / file)) << file;
 }
 
+// The dashboard, where the build has it: the program finds it beside itself, and its licence note came along.
+void expect_dashboard(const fs::path& prefix) {
+  if (!fs::exists(ASSAY_BUILD_DIR "/bin/assay-gui")) return;
+  const Scratch elsewhere("dashboard");
+  const std::string here = elsewhere.path("").string();
+  const Outcome shown = elsewhere.shell(
+      "cd " + here + " && env -i PATH=/usr/bin:/bin HOME=" + here + " sh -c '" + (prefix / "bin/assay").string() +
+      " db sample s.db && " + (prefix / "bin/assay").string() + " gui --db s.db --screenshot overview picture.png'");
+  EXPECT_EQ(shown.code, 0) << shown.out << shown.err;
+  ASSERT_TRUE(fs::exists(elsewhere.path("picture.png")));
+  EXPECT_GT(fs::file_size(elsewhere.path("picture.png")), 20'000U);
+  EXPECT_TRUE(fs::exists(prefix / "share/man/man1/assay-gui.1"));
+  EXPECT_THAT(read_file(prefix / "share/doc/assay-gui/copyright"), HasSubstr("Qt Charts"));
+}
+
 TEST(Install, TheTreeFindsItsData) {
   const Scratch scratch("install");
   const fs::path root = scratch.path("root");
   const Outcome outcome = scratch.shell("cmake --install " ASSAY_BUILD_DIR " --prefix " + root.string());
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   expect_installed(root);
+  expect_dashboard(root);
 }
 
 TEST(Install, TheDebianPackageAndTheTarballRunFromAnywhere) {
@@ -59,6 +76,14 @@ TEST(Install, TheDebianPackageAndTheTarballRunFromAnywhere) {
   ASSERT_EQ(unpacked.code, 0) << unpacked.err;
   expect_installed(scratch.path("deb/usr"));
   expect_installed(scratch.path("tar"));
+  expect_dashboard(scratch.path("tar"));
+  if (fs::exists(ASSAY_BUILD_DIR "/bin/assay-gui")) {
+    const Outcome second = scratch.shell("cd " + here + " && dpkg-deb -x out/assay-gui_*.deb deb");
+    ASSERT_EQ(second.code, 0) << second.err;
+    expect_dashboard(scratch.path("deb/usr"));
+    const Outcome wants = scratch.shell("dpkg-deb -f " + here + "out/assay-gui_*.deb Depends");
+    EXPECT_THAT(wants.out, AllOf(HasSubstr("assay (= "), HasSubstr("libqt6charts6")));
+  }
 
   const Outcome needs = scratch.shell("dpkg-deb -f " + here + "out/assay_*.deb Depends Section Version");
   EXPECT_THAT(needs.out, HasSubstr("libfmt9"));
