@@ -47,8 +47,8 @@ CaseDrawer::CaseDrawer(Session& session, QWidget* parent) : QDockWidget(tr("Case
   value_->setTextInteractionFlags(Qt::TextSelectableByMouse);
   strip_ = new StripPlot;
   strip_->setMinimumHeight(190);
-  auto* heading = new QLabel(tr("The same number again"));
-  heading->setObjectName(QStringLiteral("heading"));
+  again_ = new QLabel(tr("The same number again"));
+  again_->setObjectName(QStringLiteral("heading"));
   command_ = new QLabel;
   command_->setWordWrap(true);
   command_->setFont(QFontDatabase::systemFont(QFontDatabase::FixedFont));
@@ -70,7 +70,7 @@ CaseDrawer::CaseDrawer(Session& session, QWidget* parent) : QDockWidget(tr("Case
   layout->addWidget(title_);
   layout->addWidget(value_);
   layout->addWidget(strip_, 2);
-  layout->addWidget(heading);
+  layout->addWidget(again_);
   layout->addWidget(command_);
   layout->addLayout(buttons);
   layout->addWidget(facts_, 2);
@@ -90,7 +90,7 @@ void CaseDrawer::refresh() {
   const auto data = session_.run();
   const CaseResult* result = data && session_.selected_case() ? data->find(*session_.selected_case()) : nullptr;
   for (QWidget* part :
-       std::initializer_list<QWidget*>{value_, strip_, command_, copy_command_, copy_all_, facts_, suite_})
+       std::initializer_list<QWidget*>{value_, strip_, again_, command_, copy_command_, copy_all_, facts_, suite_})
     part->setVisible(result != nullptr);
   if (result == nullptr) return title_->setText(tr("Click a point or a row: its launches and how to get it again"));
   session_.guarded([&] { show_case(*data, *result); });

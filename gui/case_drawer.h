@@ -37,6 +37,7 @@ class CaseDrawer : public QDockWidget {
   QLabel* title_;
   QLabel* value_;
   StripPlot* strip_;
+  QLabel* again_;
   QLabel* command_;
   QPushButton* copy_command_;
   QPushButton* copy_all_;

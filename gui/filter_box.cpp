@@ -29,7 +29,8 @@ FilterBox::FilterBox(Session& session, QWidget* parent) : QLineEdit(parent), ses
   connect(&session_, &Session::filter_changed, this, [this] {
     const std::string& problem = session_.filter().problem;
     setToolTip(text_of(problem));
-    setStyleSheet(problem.empty() ? QString() : QStringLiteral("border: 1px solid %1;").arg(theme().bad.name()));
+    const QString look = problem.empty() ? QString() : QStringLiteral("border: 1px solid %1;").arg(theme().bad.name());
+    if (look != styleSheet()) setStyleSheet(look);  // setting it lays the window out anew
   });
 }
 
@@ -37,8 +38,15 @@ QStringList FilterBox::offered() const { return words_->stringList(); }
 
 void FilterBox::offer() {
   QStringList words;
-  if (const auto data = session_.run(); data && !text().isEmpty())
-    for (const std::string& line : completions(text().toStdString(), *data)) words << text_of(line);
+  if (const auto data = session_.run(); data && !text().isEmpty()) {
+    const std::string typed = text().toStdString(), before = words_before_last(typed);
+    if (known_of_ != data || known_after_ != before) {
+      known_ = vocabulary(*data, parse_filter(before), session_.database()->runs());
+      known_of_ = data;
+      known_after_ = before;
+    }
+    for (const std::string& line : completions(typed, known_)) words << text_of(line);
+  }
   if (words.size() > 40) words.resize(40);
   words_->setStringList(words);
   const bool done = words.isEmpty() || (words.size() == 1 && words.front() == text());

@@ -2,6 +2,8 @@
 // The filter line of the window: completes its last word from the cases of the run.
 #include <QLineEdit>
 #include <functional>
+#include <memory>
+#include <string>
 
 #include "gui/session.h"
 
@@ -23,6 +25,10 @@ class FilterBox : public QLineEdit {
   void offer();
 
   Session& session_;
+  // Of the words before the one that is typed, so that a letter more costs a look into it and no more.
+  std::shared_ptr<const RunData> known_of_;
+  std::string known_after_;
+  Vocabulary known_;
   QCompleter* completer_;
   QStringListModel* words_;
 };

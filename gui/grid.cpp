@@ -92,6 +92,23 @@ QString as_csv(const Grid& grid) {
   });
 }
 
+QString as_html(const Grid& grid) {
+  bool first = true;
+  const QString rows = joined(grid, [&](const QStringList& cells) {
+    const QString tag = first ? QStringLiteral("th") : QStringLiteral("td");
+    first = false;
+    QString line = QStringLiteral("<tr>");
+    for (qsizetype i = 0; i < cells.size(); ++i)
+      line +=
+          QStringLiteral("<%1%2>%3</%1>")
+              .arg(tag,
+                   grid.columns[static_cast<std::size_t>(i)].right ? QStringLiteral(" class=\"number\"") : QString(),
+                   cells[i].toHtmlEscaped());
+    return line + QStringLiteral("</tr>\n");
+  });
+  return QStringLiteral("<table>\n") + rows + QStringLiteral("</table>\n");
+}
+
 void GridModel::set(Grid grid) {
   beginResetModel();
   grid_ = std::move(grid);
@@ -233,7 +250,6 @@ void GridView::show_grid(Grid grid) {
     }
     // A column with nothing in it says nothing.
     const bool empty = letters == 0 && !model_->grid().rows.empty();
-    setColumnHidden(static_cast<int>(column), empty);
     natural_.push_back(empty ? 0 : width);
   }
   fit_columns();
@@ -242,30 +258,49 @@ void GridView::show_grid(Grid grid) {
 }
 
 void GridView::fit_columns() {
-  constexpr int least = 110;
+  constexpr int least = 110, readable = 260;  // of a long text: what it never falls below, and what it should have
   const auto& columns = model_->grid().columns;
   const std::size_t count = std::min(natural_.size(), columns.size());
   int room = viewport()->width();
+  std::vector<int> natural = natural_;
+  const auto wanted_in_all = [&] {
+    int sum = 0;
+    for (std::size_t column = 0; column < count; ++column)
+      sum += !columns[column].stretch ? natural[column]
+                                      : std::min(natural[column], columns[column].spare > 0 ? least : readable);
+    return sum;
+  };
+  while (wanted_in_all() > room) {
+    std::size_t spare = count;
+    for (std::size_t column = 0; column < count; ++column)
+      if (natural[column] > 0 && columns[column].spare > 0 &&
+          (spare == count || columns[column].spare > columns[spare].spare))
+        spare = column;
+    if (spare == count) break;
+    natural[spare] = 0;
+  }
+  for (std::size_t column = 0; column < count; ++column)
+    setColumnHidden(static_cast<int>(column), natural[column] == 0);
   std::vector<std::size_t> sharing;
   // Where the column that takes the room is empty, the first one takes it.
-  const bool any = std::any_of(natural_.begin(), natural_.end(), [&](const int& width) {
-    return width > 0 && columns[static_cast<std::size_t>(&width - natural_.data())].stretch;
+  const bool any = std::any_of(natural.begin(), natural.end(), [&](const int& width) {
+    return width > 0 && columns[static_cast<std::size_t>(&width - natural.data())].stretch;
   });
   for (std::size_t column = 0; column < count; ++column) {
     if (any ? columns[column].stretch : column == 0)
       sharing.push_back(column);
     else
-      room -= natural_[column];
+      room -= natural[column];
   }
   // Long texts give way before numbers do, and take what is left over, each by its length; none gets less than `least`.
-  std::vector<int> widths = natural_;
+  std::vector<int> widths = natural;
   for (bool settled = false; !settled;) {
     settled = true;
     double wanted = 0;
-    for (const std::size_t column : sharing) wanted += natural_[column];
+    for (const std::size_t column : sharing) wanted += natural[column];
     for (const std::size_t column : sharing) {
-      widths[column] = static_cast<int>(room * natural_[column] / std::max(wanted, 1.0));
-      const int floor = std::min(natural_[column], least);
+      widths[column] = static_cast<int>(room * natural[column] / std::max(wanted, 1.0));
+      const int floor = std::min(natural[column], least);
       if (widths[column] >= floor) continue;
       widths[column] = floor;
       room -= floor;

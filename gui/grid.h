@@ -31,6 +31,7 @@ struct GridColumn {
   QString title;
   bool right = false;
   bool stretch = false;  // takes the room that is left
+  int spare = 0;         // above 0: not shown where the others would be cut short without it; the highest goes first
 };
 
 struct Grid {
@@ -42,7 +43,8 @@ struct Grid {
 
 QString as_markdown(const Grid& grid);
 QString as_tsv(const Grid& grid);
-QString as_csv(const Grid& grid);  // RFC 4180
+QString as_csv(const Grid& grid);   // RFC 4180
+QString as_html(const Grid& grid);  // <table>
 
 class GridModel : public QAbstractTableModel {
  public:

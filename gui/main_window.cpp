@@ -1,6 +1,7 @@
 #include "gui/main_window.h"
 
 #include <QApplication>
+#include <QBuffer>
 #include <QClipboard>
 #include <QComboBox>
 #include <QDateTime>
@@ -52,7 +53,7 @@ const char* keys_text =
     "<tr><td><b>Ctrl+K</b></td><td>every command by name</td></tr>"
     "<tr><td><b>Ctrl+C</b></td><td>copy the table for a spreadsheet (tab separated)</td></tr>"
     "<tr><td><b>Ctrl+Shift+C</b></td><td>copy it as Markdown</td></tr>"
-    "<tr><td><b>Ctrl+E</b></td><td>export the view: PNG, SVG or CSV</td></tr>"
+    "<tr><td><b>Ctrl+E</b></td><td>export the view: PNG, SVG, HTML or CSV</td></tr>"
     "<tr><td><b>Ctrl+O</b></td><td>open a database; dropping files on the window does too</td></tr>"
     "<tr><td><b>Ctrl+Shift+O</b></td><td>look at another database together with this one</td></tr>"
     "<tr><td><b>wheel, drag</b></td><td>zoom and move a plot; a double click shows all of it again</td></tr>"
@@ -190,7 +191,7 @@ QWidget* MainWindow::make_topbar() {
   connect(run_box_, &QComboBox::activated, this,
           [this](int row) { session_.choose_run(run_box_->itemData(row).toString().toStdString()); });
   auto* hand_out = new QPushButton(tr("Export"));
-  hand_out->setToolTip(tr("PNG, SVG or CSV of this view (Ctrl+E)"));
+  hand_out->setToolTip(tr("PNG, SVG, HTML or CSV of this view (Ctrl+E)"));
   connect(hand_out, &QPushButton::clicked, this, &MainWindow::choose_export);
   auto* commands = new QPushButton(QStringLiteral("Ctrl+K"));
   commands->setToolTip(tr("every command by name"));
@@ -392,12 +393,37 @@ bool MainWindow::export_to(const QString& path) {
     }
   } else if (path.endsWith(QStringLiteral(".png"), Qt::CaseInsensitive)) {
     done = view->grab().save(path);
+  } else if (path.endsWith(QStringLiteral(".html"), Qt::CaseInsensitive)) {
+    QSaveFile file(path);
+    done = file.open(QIODevice::WriteOnly) && file.write(page_of(*view).toUtf8()) >= 0 && file.commit();
   } else {
-    show_failure(tr("%1: found no known ending, expected .png, .svg or .csv").arg(path));
+    show_failure(tr("%1: found no known ending, expected .png, .svg, .html or .csv").arg(path));
     return false;
   }
   if (!done) show_failure(tr("%1: cannot be written").arg(path));
   return done;
+}
+
+// The view as one file: its picture, its table, and the line that shows it again.
+QString MainWindow::page_of(View& view) {
+  QByteArray picture;
+  QBuffer buffer(&picture);
+  buffer.open(QIODevice::WriteOnly);
+  view.grab().save(&buffer, "PNG");
+  const auto data = session_.run();
+  const QString of = data ? text_of(run_title(data->run) + " on " + data->run.machine.name) : QString();
+  return QStringLiteral(
+             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>%1: "
+             "assay</title>\n<style>\n"
+             "body { font: 15px/1.5 system-ui, sans-serif; margin: 24px auto; max-width: 1280px; padding: 0 16px; }\n"
+             "img { max-width: 100%; height: auto; border: 1px solid #ccc; }\n"
+             "table { border-collapse: collapse; margin-top: 20px; font-size: 13px; }\n"
+             "th, td { text-align: left; padding: 4px 10px; border-bottom: 1px solid #ddd; }\n"
+             ".number { text-align: right; font-variant-numeric: tabular-nums; }\n"
+             "</style>\n</head>\n<body>\n<h1>%1</h1>\n<p>%2</p>\n<img alt=\"%1; the table has the numbers\" "
+             "src=\"data:image/png;base64,%3\">\n%4<p>Shown by <code>%5</code></p>\n</body>\n</html>\n")
+      .arg(view.title().toHtmlEscaped(), of.toHtmlEscaped(), QString::fromLatin1(picture.toBase64()),
+           as_html(view.table()), how_to_show_again().toHtmlEscaped());
 }
 
 QString MainWindow::how_to_show_again() {
@@ -428,7 +454,7 @@ std::vector<Command> MainWindow::commands() {
   all.push_back({tr("Copy the command that shows this"), {}, [this] {
                    QApplication::clipboard()->setText(how_to_show_again());
                  }});
-  all.push_back({tr("Export as PNG, SVG or CSV"), QStringLiteral("Ctrl+E"), [this] { choose_export(); }});
+  all.push_back({tr("Export as PNG, SVG, HTML or CSV"), QStringLiteral("Ctrl+E"), [this] { choose_export(); }});
   all.push_back({theme().dark ? tr("Light theme") : tr("Dark theme"), {}, [this] { set_dark(!theme().dark); }});
   all.push_back({tr("Open a database"), QStringLiteral("Ctrl+O"), [this] { choose_file(false); }});
   all.push_back({tr("Add a database"), QStringLiteral("Ctrl+Shift+O"), [this] { choose_file(true); }});
@@ -486,9 +512,9 @@ void MainWindow::choose_file(bool add) {
 }
 
 void MainWindow::choose_export() {
-  const QString path =
-      QFileDialog::getSaveFileName(this, tr("Export this view"), current()->id() + QStringLiteral(".png"),
-                                   tr("Picture (*.png);;Drawing (*.svg);;Table (*.csv)"));
+  const QString path = QFileDialog::getSaveFileName(
+      this, tr("Export this view"), current()->id() + QStringLiteral(".png"),
+      tr("Picture (*.png);;Drawing (*.svg);;Page with picture and table (*.html);;Table (*.csv)"));
   if (!path.isEmpty()) export_to(path);
 }
 

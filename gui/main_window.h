@@ -45,6 +45,7 @@ class MainWindow : public QMainWindow {
   // The suffix says what: .png, .svg or .csv. False, with the banner saying why, where it cannot be written.
   bool export_to(const QString& path);
   std::vector<Command> commands();
+  QString page_of(View& view);
   QString how_to_show_again();  // the command line that shows the same
 
  protected:

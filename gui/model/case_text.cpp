@@ -21,12 +21,29 @@ std::string one_parameter(const Parameter& parameter) {
   return axis_short(parameter.name) + " " + parameter.text;
 }
 
+// Made once for a case: every list of cases is written from them.
+std::vector<std::pair<std::string, std::string>> phrases_of(const CaseInfo& info) {
+  static const std::vector<std::string> first = {"sequence_length", "tokens",   "model", "dtype",
+                                                 "causal",          "backward", "ranks"};
+  std::vector<std::pair<std::string, std::string>> phrases;
+  for (const std::string& name : first)
+    if (const auto* parameter = info.parameter(name)) phrases.emplace_back(name, one_parameter(*parameter));
+  for (const Parameter& parameter : info.parameters)
+    if (std::find(first.begin(), first.end(), parameter.name) == first.end())
+      phrases.emplace_back(parameter.name, one_parameter(parameter));
+  return phrases;
+}
+
 }  // namespace
 
 const Parameter* CaseInfo::parameter(const std::string& wanted) const {
   const auto found = std::find_if(parameters.begin(), parameters.end(),
                                   [&](const Parameter& parameter) { return parameter.name == wanted; });
   return found == parameters.end() ? nullptr : &*found;
+}
+
+bool is_roof(const CaseInfo& info) {
+  return info.record.technique == "hardware/cpu-roofs" || info.record.technique == "hardware/gpu-roofs";
 }
 
 CaseInfo case_info(std::int64_t id, const results_db::CaseRecord& record) {
@@ -47,6 +64,7 @@ CaseInfo case_info(std::int64_t id, const results_db::CaseRecord& record) {
     }
     info.parameters.push_back(std::move(parameter));
   }
+  info.phrases = phrases_of(info);
   info.searched = record.key + '\n' + parameters_text(info);
   std::transform(info.searched.begin(), info.searched.end(), info.searched.begin(),
                  [](unsigned char letter) { return std::tolower(letter); });
@@ -70,17 +88,12 @@ std::string axis_short(const std::string& axis) {
 }
 
 std::string parameters_text(const CaseInfo& info, const std::set<std::string>& without) {
-  // What a reader looks for first comes first.
-  static const std::vector<std::string> first = {"sequence_length", "tokens",   "model", "dtype",
-                                                 "causal",          "backward", "ranks"};
-  std::vector<const Parameter*> order;
-  for (const std::string& name : first)
-    if (const auto* parameter = info.parameter(name)) order.push_back(parameter);
-  for (const Parameter& parameter : info.parameters)
-    if (std::find(first.begin(), first.end(), parameter.name) == first.end()) order.push_back(&parameter);
   std::string text;
-  for (const Parameter* parameter : order)
-    if (!without.contains(parameter->name)) text += (text.empty() ? "" : ", ") + one_parameter(*parameter);
+  for (const auto& [axis, phrase] : info.phrases) {
+    if (without.contains(axis)) continue;
+    if (!text.empty()) text += ", ";
+    text += phrase;
+  }
   return text;
 }
 

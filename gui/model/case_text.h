@@ -21,10 +21,14 @@ struct CaseInfo {
   std::string family;  // attention
   std::string name;    // flash-attention-2
   std::vector<Parameter> parameters;
+  std::vector<std::pair<std::string, std::string>>
+      phrases;           // axis, "seq 4k"; what a reader looks for first comes first
   std::string searched;  // key and written parameters in small letters: what the words of a filter look at
 
   const Parameter* parameter(const std::string& wanted) const;
 };
+
+bool is_roof(const CaseInfo& info);  // a probe of the machine, not a technique
 
 CaseInfo case_info(std::int64_t id, const results_db::CaseRecord& record);
 

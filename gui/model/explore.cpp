@@ -9,7 +9,6 @@
 namespace assay::gui {
 namespace {
 
-constexpr const char* roofs_technique = "hardware/cpu-roofs";
 constexpr const char* by_technique = "technique";
 
 struct AxisUse {
@@ -81,10 +80,10 @@ std::vector<std::string> facets_of(const std::vector<const CaseResult*>& cases,
 }
 
 std::string chosen_text(const CaseInfo& info, const std::vector<std::string>& chosen) {
-  std::set<std::string> without;
-  for (const Parameter& parameter : info.parameters)
-    if (std::find(chosen.begin(), chosen.end(), parameter.name) == chosen.end()) without.insert(parameter.name);
-  return parameters_text(info, without);
+  std::string text;
+  for (const auto& [axis, phrase] : info.phrases)
+    if (std::find(chosen.begin(), chosen.end(), axis) != chosen.end()) text += (text.empty() ? "" : ", ") + phrase;
+  return text;
 }
 
 // Where two series of a panel would look the same but for where they ran.
@@ -96,7 +95,7 @@ Exploration explore(const RunData& data, const Filter& filter, const ExploreWish
   Exploration out;
   std::vector<const CaseResult*> matching;
   for (const CaseResult& result : data.cases) {
-    if (result.info.record.technique == roofs_technique && filter.text.find("roof") == std::string::npos) continue;
+    if (is_roof(result.info) && filter.text.find("roof") == std::string::npos) continue;
     if (matches(filter, result))
       matching.push_back(&result);
     else

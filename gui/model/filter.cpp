@@ -1,6 +1,7 @@
 #include "gui/model/filter.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -80,11 +81,25 @@ bool equal(const Field& field, const std::string& name, const std::string& wante
   return field.number && as_number && *field.number == *as_number;
 }
 
+// What a term says of runs holds for every case of one.
+bool is_of_runs(const FilterTerm& term) {
+  const bool relation = term.comparison == Comparison::equals || term.comparison == Comparison::differs;
+  return relation &&
+         (term.field == "tag" || term.field == "suite" || term.field == "machine" || term.field == "commit");
+}
+
+bool has_metric(const FilterTerm& term, const CaseResult& result) {
+  const bool any = std::any_of(term.values.begin(), term.values.end(),
+                               [&](const std::string& wanted) { return result.value(lower(wanted)) != nullptr; });
+  return any != (term.comparison == Comparison::differs);
+}
+
 bool holds(const FilterTerm& term, const CaseResult& result) {
   if (term.comparison == Comparison::expression) return std::regex_search(result.info.record.key, *term.expression);
   if (term.comparison == Comparison::contains)
     return result.info.searched.find(term.values.front()) != std::string::npos;
   if (term.values.empty()) return true;  // still being typed
+  if (term.field == "metric") return has_metric(term, result);
   const auto field = field_of(result, term.field);
   if (!field) return false;
   const auto any = [&] {
@@ -166,7 +181,7 @@ Filter parse_filter(const std::string& text) {
 
 bool matches(const Filter& filter, const CaseResult& result) {
   return std::all_of(filter.terms.begin(), filter.terms.end(),
-                     [&](const FilterTerm& term) { return holds(term, result) != term.negated; });
+                     [&](const FilterTerm& term) { return is_of_runs(term) || holds(term, result) != term.negated; });
 }
 
 bool matches_text(const Filter& filter, const std::string& text) {
@@ -186,32 +201,80 @@ bool matches_text(const Filter& filter, const std::string& text) {
   });
 }
 
-std::vector<std::string> completions(const std::string& text, const RunData& data) {
-  const std::size_t space = text.rfind(' ');
-  const std::string before = space == std::string::npos ? "" : text.substr(0, space + 1);
-  const std::string word = text.substr(before.size());
-  std::set<std::string> found;
-  // Only what the words before leave over can be added to them.
-  const Filter earlier = parse_filter(before);
-  const std::size_t equals = word.find('=');
+bool matches_run(const Filter& filter, const results_db::RunRecord& run) {
+  return std::all_of(filter.terms.begin(), filter.terms.end(), [&](const FilterTerm& term) {
+    if (!is_of_runs(term) || term.values.empty()) return true;
+    const auto is = [&](const std::string& wanted) {
+      const std::string small = lower(wanted);
+      if (term.field == "tag")
+        return std::any_of(run.tags.begin(), run.tags.end(),
+                           [&](const std::string& tag) { return lower(tag) == small; });
+      if (term.field == "suite") return lower(run.suite) == small;
+      if (term.field == "commit") return lower(run.build.commit).starts_with(small);
+      return lower(run.machine.name) == small;
+    };
+    const bool any = std::any_of(term.values.begin(), term.values.end(), is);
+    return (any != (term.comparison == Comparison::differs)) != term.negated;
+  });
+}
+
+std::string run_words(const Filter& filter) {
+  std::string words;
+  for (const FilterTerm& term : filter.terms)
+    if (is_of_runs(term))
+      words += fmt::format("{}{}{}{} ", term.negated ? "-" : "", term.field,
+                           term.comparison == Comparison::differs ? "!=" : "=", fmt::join(term.values, ","));
+  return words;
+}
+
+Vocabulary vocabulary(const RunData& data, const Filter& filter, const std::vector<results_db::RunRecord>& runs) {
+  Vocabulary words;
+  const auto add = [&](std::string_view name, const std::string& value) {
+    if (value.empty()) return;
+    auto at = words.find(name);
+    if (at == words.end()) at = words.emplace(name, std::set<std::string>()).first;
+    at->second.insert(value);
+  };
   for (const CaseResult& result : data.cases) {
-    if (!matches(earlier, result)) continue;
-    std::vector<std::pair<std::string, std::string>> fields = {{"technique", result.info.name},
-                                                               {"family", result.info.family},
-                                                               {"backend", result.info.record.backend},
-                                                               {"fabric", result.info.record.fabric},
-                                                               {"status", to_string(result.status)}};
-    if (const Value* value = result.main_value()) fields.emplace_back("provenance", to_string(value->provenance));
-    for (const Parameter& parameter : result.info.parameters) fields.emplace_back(parameter.name, parameter.text);
-    for (const auto& [name, value] : fields) {
-      if (value.empty()) continue;
-      if (equals == std::string::npos) {
-        if (!word.empty() && lower(value).starts_with(lower(word))) found.insert(name + "=" + value);
-        if (name.starts_with(lower(word))) found.insert(name + "=");
-      } else if (name == resolved(lower(word.substr(0, equals))) &&
-                 lower(value).starts_with(lower(word.substr(equals + 1)))) {
-        found.insert(name + "=" + value);
-      }
+    if (!matches(filter, result)) continue;
+    add("technique", result.info.name);
+    add("family", result.info.family);
+    add("backend", result.info.record.backend);
+    add("fabric", result.info.record.fabric);
+    add("status", to_string(result.status));
+    if (const Value* value = result.main_value()) add("provenance", to_string(value->provenance));
+    for (const Value& value : result.values) add("metric", value.metric);
+    for (const Parameter& parameter : result.info.parameters) add(parameter.name, parameter.text);
+  }
+  for (const results_db::RunRecord& run : runs) {
+    add("suite", run.suite);
+    add("machine", run.machine.name);
+    for (const std::string& tag : run.tags) add("tag", tag);
+  }
+  return words;
+}
+
+std::string words_before_last(const std::string& text) {
+  const std::size_t space = text.rfind(' ');
+  return space == std::string::npos ? "" : text.substr(0, space + 1);
+}
+
+std::vector<std::string> completions(const std::string& text, const Vocabulary& words) {
+  const std::string before = words_before_last(text);
+  const std::string word = lower(text.substr(before.size()));
+  const std::size_t equals = word.find('=');
+  std::set<std::string> found;
+  if (equals != std::string::npos) {
+    const std::string name = resolved(word.substr(0, equals)), start = word.substr(equals + 1);
+    if (const auto values = words.find(name); values != words.end())
+      for (const std::string& value : values->second)
+        if (lower(value).starts_with(start)) found.insert(name + "=" + value);
+  } else {
+    for (const auto& [name, values] : words) {
+      if (name.starts_with(word)) found.insert(name + "=");
+      if (word.empty()) continue;
+      for (const std::string& value : values)
+        if (lower(value).starts_with(word)) found.insert(name + "=" + value);
     }
   }
   std::vector<std::string> lines;

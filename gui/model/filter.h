@@ -3,9 +3,13 @@
 //   flash                 somewhere in the technique, the key or the written parameters
 //   dtype=bf16,fp16       one of these values; technique, family, backend, fabric, timer, cache, provenance, status,
 //   axes seq>=4k  seq=1k..16k  numbers as people write them; < > <= >= and ranges -word  -key=value     not
+//   metric=throughput     has such a value
+//   tag=nightly           of the run, as are suite, machine and commit: which runs a history and the list of runs show
 //   /flash-.*-2/          a regular expression over the key
+#include <map>
 #include <optional>
 #include <regex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,8 +38,18 @@ bool matches(const Filter& filter, const CaseResult& result);
 // Also for things that are no cases (runs, claims): only words and expressions count, over `text`.
 bool matches_text(const Filter& filter, const std::string& text);
 
-// Ways to go on with the last word of `text`: fields of the run's cases, then their values. Only combinations that
-// exist.
-std::vector<std::string> completions(const std::string& text, const RunData& data);
+// A run: words and expressions as above, and those about runs.
+bool matches_run(const Filter& filter, const results_db::RunRecord& run);
+// The words about runs, as typed: what a history depends on beside its case.
+std::string run_words(const Filter& filter);
+
+// What can be filtered by: fields and their values. Only what exists: of the cases that `filter` leaves, and of the
+// runs.
+using Vocabulary = std::map<std::string, std::set<std::string>, std::less<>>;
+Vocabulary vocabulary(const RunData& data, const Filter& filter, const std::vector<results_db::RunRecord>& runs = {});
+
+// Ways to go on with the last word of `text`: fields, then their values.
+std::vector<std::string> completions(const std::string& text, const Vocabulary& words);
+std::string words_before_last(const std::string& text);  // with the space after them
 
 }  // namespace assay::gui

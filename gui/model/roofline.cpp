@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "datasets/quantity.h"
 
 namespace assay::gui {
 namespace {
-
-constexpr const char* roofs_technique = "hardware/cpu-roofs";
 
 std::string words_of(std::string probe) {
   std::replace(probe.begin(), probe.end(), '-', ' ');
@@ -40,29 +39,47 @@ Roof roof_of(const CaseResult& result, const Value& value, bool memory) {
 
 }  // namespace
 
-Roofline roofline_of(const RunData& data, const Filter& filter) {
+Roofline roofline_of(const RunData& data, const Filter& filter, const std::string& backend) {
   Roofline out;
+  std::map<std::string, std::vector<Roof>> roofs;
   for (const CaseResult& result : data.cases) {
-    if (result.info.record.technique == roofs_technique) {
-      if (const Value* rate = result.value("flops_rate"))
-        out.roofs.push_back(roof_of(result, *rate, false));
-      else if (const Value* bandwidth = result.value("bandwidth"))
-        out.roofs.push_back(roof_of(result, *bandwidth, true));
-      continue;
-    }
+    if (!is_roof(result.info)) continue;
+    const Parameter* probe = result.info.parameter("probe");
+    if (probe != nullptr && (probe->text == "shared" || probe->text == "launch")) continue;  // not what cases declare
+    auto& of_backend = roofs[result.info.record.backend];
+    if (const Value* rate = result.value("flops_rate"))
+      of_backend.push_back(roof_of(result, *rate, false));
+    else if (const Value* bandwidth = result.value("bandwidth"))
+      of_backend.push_back(roof_of(result, *bandwidth, true));
+  }
+  std::erase_if(roofs, [](const auto& held) { return held.second.empty(); });
+  for (const auto& [name, held] : roofs) out.backends.push_back(name);
+  std::map<std::string, std::vector<RoofPoint>> points;
+  std::map<std::string, int> matching;
+  for (const CaseResult& result : data.cases) {
+    if (is_roof(result.info)) continue;
     if (!matches(filter, result)) {
       ++out.filtered_out;
       continue;
     }
+    ++matching[result.info.record.backend];
     const Value* rate = result.value("flops_rate");
     const Value* intensity = result.value("intensity");
-    if (rate == nullptr || intensity == nullptr || !(intensity->median > 0) || !(rate->median > 0)) {
-      ++out.without_work;
+    if (rate == nullptr || intensity == nullptr || !(intensity->median > 0) || !(rate->median > 0) ||
+        rate->provenance == results_db::Provenance::projected)
       continue;
-    }
     const Value* share = result.value("roof_share");
-    out.points.push_back({&result, intensity->median, *rate, share == nullptr ? std::nan("") : share->median});
+    points[result.info.record.backend].push_back(
+        {&result, intensity->median, *rate, share == nullptr ? std::nan("") : share->median});
   }
+  if (roofs.contains(backend)) out.backend = backend;
+  for (const std::string& name : out.backends)
+    if (out.backend.empty() && points.contains(name)) out.backend = name;
+  if (out.backend.empty() && !out.backends.empty()) out.backend = out.backends.front();
+  out.roofs = roofs[out.backend];
+  out.points = points[out.backend];
+  out.without_work = matching[out.backend] - static_cast<int>(out.points.size());
+  for (const auto& [name, count] : matching) out.elsewhere += name == out.backend ? 0 : count;
   std::sort(out.roofs.begin(), out.roofs.end(),
             [](const Roof& a, const Roof& b) { return a.memory != b.memory ? !a.memory : a.value > b.value; });
   return out;

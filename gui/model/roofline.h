@@ -24,12 +24,17 @@ struct RoofPoint {
 };
 
 struct Roofline {
-  std::vector<Roof> roofs;  // highest first, levels before slopes
+  std::string backend;                // whose roofs and cases these are
+  std::vector<std::string> backends;  // that have roofs in this run
+  std::vector<Roof> roofs;            // highest first, levels before slopes
   std::vector<RoofPoint> points;
-  int without_work = 0;  // cases that match but declare no FLOPs or bytes
+  int without_work = 0;  // cases that match but declare no FLOPs or bytes, or were not measured
+  int elsewhere = 0;     // cases that match, of another backend
   int filtered_out = 0;
 };
 
-Roofline roofline_of(const RunData& data, const Filter& filter);
+// Of one backend: a case of a GPU has no place under the roofs of a processor. `backend` unknown or empty: the first
+// that has roofs and a case that matches.
+Roofline roofline_of(const RunData& data, const Filter& filter, const std::string& backend = {});
 
 }  // namespace assay::gui

@@ -82,12 +82,12 @@ void reduce(CaseResult& result) {
   }
 }
 
+}  // namespace
+
 bool has_direction(const std::string& metric) {
   const auto* definition = results_db::find_metric(metric);
   return definition != nullptr && definition->better != results_db::Better::neither;
 }
-
-}  // namespace
 
 const Value* CaseResult::value(const std::string& metric) const {
   const auto found =

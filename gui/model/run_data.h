@@ -40,6 +40,8 @@ struct RunData {
   std::vector<std::string> metrics() const;  // that any case has, sorted
 };
 
+bool has_direction(const std::string& metric);  // there is a better and a worse
+
 RunData load_run(results_db::Store& store, const results_db::RunRecord& run);
 
 // "12.3 ms", "45%" where the unit is 1 and the metric a share; "" for NaN.

@@ -36,19 +36,21 @@ std::vector<Launch> launches_of(Database& database, const TrendPoint& point, con
 
 }  // namespace
 
-Trend trend_of(Database& database, const CaseInfo& info, const std::string& machine, const Value& value) {
+Trend trend_of(Database& database, const CaseInfo& info, const std::string& machine, const Value& value,
+               const Filter& filter) {
   Trend trend;
   trend.metric = value.metric;
   trend.unit = value.unit;
   trend.provenance = value.provenance;
   if (const auto* definition = results_db::find_metric(value.metric))
     trend.lower_is_better = definition->better != results_db::Better::higher;
+  trend.judged = has_direction(value.metric);
   std::map<std::string, std::size_t> index;
   for (std::size_t i = 0; i < database.runs().size(); ++i) index[database.runs()[i].id] = i;
   const results_db::RunRecord* before = nullptr;
   for (const auto& held : database.store().history(info.id, machine, value.metric)) {
     const auto run = index.find(held.run);
-    if (run == index.end() || held.medians.empty()) continue;
+    if (run == index.end() || held.medians.empty() || !matches_run(filter, database.runs()[run->second])) continue;
     TrendPoint point;
     point.at = static_cast<double>(held.started_ns) * 1e-9;
     point.median = harness::stats::median(held.medians);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gui/model/database.h"
+#include "gui/model/filter.h"
 #include "harness/stats/change_points.h"
 #include "harness/stats/decide.h"
 #include "harness/stats/median.h"
@@ -39,12 +40,14 @@ struct Trend {
   std::string metric = "time";
   std::string unit = "s";
   bool lower_is_better = true;
+  bool judged = true;  // the metric has a better and a worse
   results_db::Provenance provenance = results_db::Provenance::measured;
   std::vector<TrendPoint> points;  // oldest first
 };
 
-// Of one metric of the case over all runs of one machine.
-Trend trend_of(Database& database, const CaseInfo& info, const std::string& machine, const Value& value);
+// Of one metric of the case over all runs of one machine that the words of the filter about runs keep.
+Trend trend_of(Database& database, const CaseInfo& info, const std::string& machine, const Value& value,
+               const Filter& filter = {});
 
 struct TrendLevels {
   std::vector<TrendLevel> levels;

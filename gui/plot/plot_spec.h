@@ -61,12 +61,19 @@ struct PlotSegment {
   double width = 1.5;
 };
 
+// A stretch of x that stands out, with a word at its foot.
+struct PlotBand {
+  double from = 0, to = 0;
+  QString text;
+};
+
 struct PlotSpec {
   QString title;
   PlotAxis x, y;
   std::vector<PlotSeries> series;
   std::vector<PlotReference> references;
   std::vector<PlotSegment> segments;
+  std::vector<PlotBand> bands;
   std::optional<std::pair<double, double>> x_range;  // where several plots are to share it
   std::function<QString(qint64 id)> tip;             // of points without one of their own: made when it is asked for
   double shade_after = std::numeric_limits<double>::quiet_NaN();  // x from where on the ground is shaded

@@ -4,7 +4,9 @@
 #include <QGraphicsItem>
 #include <QKeyEvent>
 #include <QMouseEvent>
+#include <QPaintEngine>
 #include <QPainter>
+#include <QPixmap>
 #include <QToolTip>
 #include <QWheelEvent>
 #include <QtCharts/QChart>
@@ -29,6 +31,8 @@ constexpr int text_height = 15;
 // and a dozen more than a keystroke has. More than these are painted here, and look the same.
 constexpr std::size_t most_chart_series = 4, most_chart_points = 64;
 constexpr std::size_t crowded_points = 400;
+constexpr std::size_t stamped_points = 40;  // of a series; more markers are stamped
+constexpr int stamp_side = 14;
 constexpr double marker_reach = 4;  // pixels from its middle
 
 bool usable(double value, bool log) { return std::isfinite(value) && (!log || value > 0); }
@@ -95,6 +99,24 @@ void draw_marker(QPainter& painter, int marker, QPointF at) {
   }
 }
 
+// A marker as a picture of `stamp_side` pixels a side, to be put down many times: smoothing an outline takes longer
+// than copying what came of it.
+QPixmap stamp_of(const PlotSeries& series, qreal ratio) {
+  QPixmap stamp(QSize(stamp_side, stamp_side) * ratio);
+  stamp.setDevicePixelRatio(ratio);
+  stamp.fill(Qt::transparent);
+  QPainter painter(&stamp);
+  painter.setRenderHint(QPainter::Antialiasing);
+  painter.setPen(QPen(series.color, 1.6));
+  painter.setBrush(is_real(series.provenance) ? series.color : theme().panel);
+  draw_marker(painter, series.marker, QPointF(stamp_side / 2.0, stamp_side / 2.0));
+  return stamp;
+}
+
+bool is_raster(const QPainter& painter) {
+  return painter.paintEngine() != nullptr && painter.paintEngine()->type() == QPaintEngine::Raster;
+}
+
 QAbstractAxis* make_axis(const PlotAxis& axis, QObject* parent) {
   QAbstractAxis* made = nullptr;
   if (axis.log)
@@ -155,6 +177,23 @@ void PlotOverlay::paint_axes(QPainter& painter, const QRectF& area) const {
     shade.setAlpha(90);
     painter.fillRect(QRectF(QPointF(from, area.top()), area.bottomRight()), shade);
   }
+  double band_text_end = area.left();
+  for (const PlotBand& band : spec.bands) {
+    const double from = view_->position(band.from, view_->y_.first).x(),
+                 to = view_->position(band.to, view_->y_.first).x();
+    const double left = std::max(from, area.left()), right = std::min(to, area.right());
+    if (right <= left) continue;
+    QColor shade = look.warn;
+    shade.setAlpha(34);
+    painter.fillRect(QRectF(QPointF(left, area.top()), QPointF(right, area.bottom())), shade);
+    const double width = metrics.horizontalAdvance(band.text) + 4;
+    const double start =
+        std::clamp((left + right - width) / 2, area.left(), std::max(area.left(), area.right() - width));
+    if (start < band_text_end || width > area.width()) continue;  // no room beside the one before it
+    band_text_end = start + width;
+    painter.setPen(look.warn);
+    painter.drawText(QRectF(start, area.bottom() - text_height - 2, width, text_height), Qt::AlignCenter, band.text);
+  }
   if (view_->band_) {
     QColor shade = look.accent;
     shade.setAlpha(50);
@@ -176,10 +215,12 @@ void PlotOverlay::paint_axes(QPainter& painter, const QRectF& area) const {
     painter.setPen(faint);
     painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()));
     const double width = metrics.horizontalAdvance(tick.text);
-    if (x - width / 2 < last_end + 6) continue;
-    last_end = x + width / 2;
+    const double start =
+        std::clamp(x - width / 2, 0.0, std::max(0.0, view_->width() - width - 3));  // nothing is cut off
+    if (start < last_end + 6) continue;
+    last_end = start + width;
     painter.setPen(look.dim);
-    painter.drawText(QRectF(x - 80, area.bottom() + 4, 160, text_height), Qt::AlignHCenter | Qt::AlignTop, tick.text);
+    painter.drawText(QRectF(start, area.bottom() + 4, width + 2, text_height), Qt::AlignLeft | Qt::AlignTop, tick.text);
   }
   for (const Tick& tick : ticks(spec.y, view_->y_, std::max(2, static_cast<int>(area.height() / 26)))) {
     const double y = view_->position(view_->x_.first, tick.value).y();
@@ -323,6 +364,12 @@ void PlotOverlay::paint_series(QPainter& painter, const QRectF& area) const {
     if (series.line) painter.drawPolyline(places);
     painter.setRenderHint(QPainter::Antialiasing);
     if (!series.markers) continue;
+    if (static_cast<std::size_t>(places.size()) > stamped_points && is_raster(painter)) {
+      const QPixmap stamp = stamp_of(series, painter.device()->devicePixelRatioF());
+      for (const QPointF& place : places)
+        painter.drawPixmap(place - QPointF(stamp_side / 2.0, stamp_side / 2.0), stamp);
+      continue;
+    }
     painter.setPen(QPen(series.color, 1.6));
     painter.setBrush(is_real(series.provenance) ? series.color : theme().panel);
     for (const QPointF& place : places) draw_marker(painter, series.marker, place);

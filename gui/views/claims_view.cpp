@@ -71,6 +71,19 @@ QString field(const QString& name, const std::string& value) {
       .arg(theme().dim.name(), name, text_of(value).toHtmlEscaped());
 }
 
+// "a100-80g-sxm.eff_gemm, a100-80g-sxm.eff_attention" -> "eff_gemm + 1": the device is the claim's.
+GridCell fragile_cell(const std::string& constants) {
+  GridCell cell;
+  if (constants.empty()) return cell;
+  const std::string first = constants.substr(0, constants.find(','));
+  const auto more = std::count(constants.begin(), constants.end(), ',');
+  cell.text = text_of(first.substr(first.rfind('.') + 1));
+  if (more > 0) cell.text += QStringLiteral(" + %1").arg(more);
+  cell.color = theme().warn;
+  cell.tip = ClaimsView::tr("moving one of these by its residual changes the verdict: %1").arg(text_of(constants));
+  return cell;
+}
+
 std::string setting_text(const results_db::ConfigurationRecord& held) {
   std::string text;
   for (const std::string& part : {held.model, held.device, held.cluster, held.dtype, held.workload})
@@ -160,8 +173,14 @@ void ClaimsView::refresh() {
   if (rows_.empty()) return show_empty(tr("No verdict on a paper's claim yet."), command);
   show_content();
   Grid grid;
-  grid.columns = {{tr("verdict")},     {tr("technique")},  {tr("claim"), false, true},   {tr("quantity")},
-                  {tr("paper"), true}, {tr("ours"), true}, {tr("ours, interval"), true}, {tr("fragile"), false, true}};
+  grid.columns = {{tr("verdict")},
+                  {tr("technique")},
+                  {tr("claim"), false, true},
+                  {tr("quantity"), false, false, 2},
+                  {tr("paper"), true},
+                  {tr("ours"), true},
+                  {tr("ours, interval"), true, false, 1},
+                  {tr("fragile")}};
   std::map<std::string, int> counts;
   std::vector<std::size_t> order(rows_.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -199,9 +218,7 @@ void ClaimsView::refresh() {
         ours = GridCell::number(glyph_of(held.provenance) + text_of(number(*held.ours, claim)), *held.ours);
       if (held.ours_low && held.ours_high) interval = text_of(between(*held.ours_low, *held.ours_high, claim));
       ours.tip = text_of(held.provenance);
-      fragile = text_of(held.fragile);
-      fragile.color = theme().warn;
-      fragile.tip = tr("moving this constant by its residual changes the verdict");
+      fragile = fragile_cell(held.fragile);
     }
     row.cells = {word,
                  name,

@@ -46,6 +46,28 @@ QString side_name(const harness::Selector& selector, const results_db::RunRecord
   return where.isEmpty() ? name : where.join(QStringLiteral(", ")) + QStringLiteral(" · ") + name;
 }
 
+// Where only a part of the run looked at is meant, the part alone.
+QString short_name(const harness::Selector& selector, const results_db::RunRecord& run) {
+  const QString whole = side_name(selector, run);
+  return selector.where.empty() || selector.names_run ? whole : whole.section(QStringLiteral(" · "), 0, 0);
+}
+
+GridCell times_cell(const OwnNoise& noise) {
+  GridCell cell = GridCell::number(
+      std::isfinite(noise.times) ? text_of(fmt::format("{:.1f}x", noise.times)) : QString(), noise.times);
+  const QString share = text_of(fmt::format("{:.1f}%", 100 * noise.allowance));
+  if (noise.runs > 0)
+    cell.tip = CompareView::tr("%1 runs at the base's level show that sessions of this case differ by up to %2")
+                   .arg(noise.runs)
+                   .arg(share);
+  else if (noise.allowance > 0)
+    cell.tip = CompareView::tr("too few runs at the base's level show how sessions differ; taken is the general %1")
+                   .arg(share);
+  else
+    cell.tip = CompareView::tr("in multiples of the effect floor: sides taken in turns, or exact");
+  return cell;
+}
+
 // The launches of the case with this key, or none.
 StripSide side_of(const RunData& data, const std::string& key, const std::string& metric) {
   const auto found = std::find_if(data.cases.begin(), data.cases.end(),
@@ -76,6 +98,12 @@ CompareView::CompareView(Session& session, QWidget* parent)
   as_map_->setCheckable(true);
   as_map_->setToolTip(tr("Ratios over an axis as coloured cells"));
   line->addWidget(as_map_);
+  by_percent_ = new QPushButton(tr("By percent"));
+  by_percent_->setCheckable(true);
+  by_percent_->setToolTip(
+      tr("Within a verdict, the largest ratio first. Else first is what lies furthest outside what the case does by "
+         "itself"));
+  line->addWidget(by_percent_);
   layout->addLayout(line);
   problem_ = new QLabel;
   problem_->setWordWrap(true);
@@ -114,6 +142,7 @@ CompareView::CompareView(Session& session, QWidget* parent)
   connect(go, &QPushButton::clicked, this, start);
   connect(base_, &QLineEdit::returnPressed, this, start);
   connect(contenders_, &QLineEdit::returnPressed, this, start);
+  connect(by_percent_, &QPushButton::toggled, this, [this] { show_rows(); });
   connect(as_map_, &QPushButton::toggled, this, [this](bool on) {
     pages_->setCurrentIndex(on ? 1 : 0);
     show_map();
@@ -122,13 +151,21 @@ CompareView::CompareView(Session& session, QWidget* parent)
     if (which >= 0 && which < static_cast<qint64>(mapped_.size()))
       rows_->select_id(static_cast<qint64>(mapped_[static_cast<std::size_t>(which)]) + 1);
   });
-  connect(rows_, &GridView::row_selected, this, [this](qint64 id) { show_row(id); });
+  connect(rows_, &GridView::row_selected, this, [this](qint64 id) {
+    show_row(id);
+    if (id < 1 || id > static_cast<qint64>(shown_.size())) return;
+    const auto& [which, at] = shown_[static_cast<std::size_t>(id - 1)];
+    const auto data = this->session().run();
+    const std::int64_t held = comparisons_[which].cases[at].id_b;
+    if (data && data->find(held) != nullptr) this->session().select_case(held);
+  });
   connect(rows_, &GridView::row_activated, this, [this] { activate(); });
 }
 
 QStringList CompareView::arguments() const {
   QStringList out = {QStringLiteral("base=") + base_->text(), QStringLiteral("against=") + contenders_->text()};
   if (as_map_->isChecked()) out << QStringLiteral("map=1");
+  if (by_percent_->isChecked()) out << QStringLiteral("sort=percent");
   return out;
 }
 
@@ -137,6 +174,8 @@ void CompareView::set_arguments(const QMap<QString, QString>& values) {
   if (values.contains(QStringLiteral("against"))) contenders_->setText(values.value(QStringLiteral("against")));
   if (values.contains(QStringLiteral("map")))
     as_map_->setChecked(values.value(QStringLiteral("map")) == QStringLiteral("1"));
+  if (values.contains(QStringLiteral("sort")))
+    by_percent_->setChecked(values.value(QStringLiteral("sort")) == QStringLiteral("percent"));
   touched_ = values.contains(QStringLiteral("base")) || values.contains(QStringLiteral("against"));
 }
 
@@ -166,12 +205,17 @@ void CompareView::refresh() {
     contenders_->setText(selector_of(*database, data->run.id));
   }
   show_content();
-  compare();
+  // A keystroke in the filter hides rows; it changes no verdict.
+  if (const Compared now{data, base_->text(), contenders_->text()}; !(now == compared_)) {
+    compare();
+    compared_ = now;
+  }
   show_rows();
 }
 
 void CompareView::compare() {
   comparisons_.clear();
+  noise_.clear();
   problem_->clear();
   problem_->hide();
   QStringList wrong;
@@ -187,6 +231,15 @@ void CompareView::compare() {
       wrong << text_of(typed.what());  // about what was typed, so it is said beside it
     }
   }
+  session().guarded([this] {
+    for (const harness::Comparison& comparison : comparisons_) {
+      auto& held = noise_.emplace_back();
+      for (const ComparedCase& row : comparison.cases)
+        held.push_back(own_noise(*session().database(), comparison, row));
+    }
+  });
+  noise_.resize(comparisons_.size());
+  for (std::size_t c = 0; c < comparisons_.size(); ++c) noise_[c].resize(comparisons_[c].cases.size());
   if (against.isEmpty()) wrong << tr("name what to compare with: a run, a tag, latest, or KEY=VALUE");
   problem_->setText(QStringLiteral("<span style='color:%1'>%2</span>")
                         .arg(theme().bad.name(), wrong.join(QLatin1Char('\n')).toHtmlEscaped()));
@@ -206,10 +259,10 @@ void CompareView::show_rows() {
                   {tr("base"), true},
                   {tr("contender"), true},
                   {tr("ratio"), true},
-                  {tr("95% interval"), true},
-                  {tr("launches"), true},
-
-                  {tr("why"), false, true}};
+                  {tr("95% interval"), true, false, 2},
+                  {tr("times its noise"), true},
+                  {tr("launches"), true, false, 3},
+                  {tr("why"), false, true, 1}};
   if (comparisons_.size() > 1) grid.columns.insert(grid.columns.begin() + 1, {tr("against")});
   std::vector<std::pair<std::size_t, std::size_t>> order;
   std::size_t hidden = 0;
@@ -254,7 +307,9 @@ void CompareView::show_rows() {
     const Decision& left = comparisons_[a.first].cases[a.second].decision;
     const Decision& right = comparisons_[b.first].cases[b.second].decision;
     if (left.verdict != right.verdict) return rank_of(left.verdict) < rank_of(right.verdict);
-    const double l = std::abs(std::log(left.ratio)), r = std::abs(std::log(right.ratio));
+    const bool percent = by_percent_->isChecked();
+    const double l = percent ? std::abs(std::log(left.ratio)) : noise_[a.first][a.second].times;
+    const double r = percent ? std::abs(std::log(right.ratio)) : noise_[b.first][b.second].times;
     return std::isfinite(l) && (!std::isfinite(r) || l > r);
   });
   shown_ = std::move(order);
@@ -277,19 +332,29 @@ void CompareView::show_rows() {
             std::isfinite(held.decision.ratio) ? text_of(fmt::format("{:.3f}", held.decision.ratio)) : QString(),
             held.decision.ratio),
         interval(held.decision),
+        times_cell(noise_[shown_[i].first][shown_[i].second]),
         QStringLiteral("%1 + %2").arg(held.decision.launches_a).arg(held.decision.launches_b),
         text_of(held.decision.reason +
                 (held.note.empty() ? "" : (held.decision.reason.empty() ? "" : "; ") + held.note))};
     row.cells[1].tip = text_of("A " + held.key_a + "\nB " + held.key_b);
     row.cells[2].tip = QString::fromLatin1(to_string(held.provenance));
-    row.cells[8].tip = row.cells[8].text;
+    row.cells[9].tip = row.cells[9].text;
     if (comparisons_.size() > 1)
-      row.cells.insert(row.cells.begin() + 1, GridCell(side_name(comparison.selector_b, comparison.run_b)));
+      row.cells.insert(row.cells.begin() + 1, GridCell(short_name(comparison.selector_b, comparison.run_b)));
     grid.rows.push_back(std::move(row));
   }
   const bool any = !grid.rows.empty();
-  rows_->show_grid(std::move(grid));
-  if (any) rows_->select_id(1);
+  {
+    // The case that is looked at elsewhere is looked at here, where it is among the rows.
+    const QSignalBlocker quiet(rows_);
+    rows_->show_grid(std::move(grid));
+    std::size_t chosen = 0;
+    for (std::size_t i = shown_.size(); i-- > 0;)
+      if (const auto selected = session().selected_case();
+          selected && comparisons_[shown_[i].first].cases[shown_[i].second].id_b == *selected)
+        chosen = i;
+    if (any) rows_->select_id(static_cast<qint64>(chosen) + 1);
+  }
   show_row(any ? std::max<qint64>(1, rows_->current_id()) : 0);
   show_map();
 }

@@ -7,6 +7,7 @@
 #include <QTextEdit>
 #include <vector>
 
+#include "gui/model/own_noise.h"
 #include "gui/plot/heat_plot.h"
 #include "gui/plot/strip_plot.h"
 #include "gui/views/view.h"
@@ -27,6 +28,7 @@ class CompareView : public View {
   const StripPlot& strip() const { return *strip_; }
   HeatPlot& heat() { return *heat_; }
   QPushButton* map_button() const { return as_map_; }
+  QPushButton* percent_button() const { return by_percent_; }
   QString summary() const { return summary_->text(); }
 
  private:
@@ -37,7 +39,14 @@ class CompareView : public View {
   void name_cases();
   bool passes(const harness::ComparedCase& row) const;
 
+  struct Compared {  // what the comparisons were made of
+    std::shared_ptr<const RunData> data;
+    QString base, contenders;
+    bool operator==(const Compared&) const = default;
+  };
+  Compared compared_;
   std::vector<harness::Comparison> comparisons_;
+  std::vector<std::vector<OwnNoise>> noise_;                // of their cases
   std::vector<std::pair<std::size_t, std::size_t>> shown_;  // comparison and case, by the row's id - 1
   std::vector<std::string> names_;                          // of the rows, in their order
   bool touched_ = false;                                    // the user has said what to compare
@@ -46,6 +55,7 @@ class CompareView : public View {
   QLabel* summary_;
   QLabel* problem_;
   QPushButton* as_map_;
+  QPushButton* by_percent_;
   QStackedWidget* pages_;
   GridView* rows_;
   HeatPlot* heat_;

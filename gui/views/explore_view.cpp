@@ -9,6 +9,7 @@
 #include <cmath>
 #include <map>
 
+#include "gui/model/crossover.h"
 #include "gui/model/palette.h"
 #include "gui/theme.h"
 #include "gui/views/front_plot.h"
@@ -30,6 +31,7 @@ QString tip_of(const RunData& data, const std::string& metric, qint64 id) {
 }
 
 constexpr std::string_view metric_axis = "metric:";  // before the name of a metric that is the axis
+constexpr std::size_t most_crossovers = 3;           // more of them are noise, not a finding
 constexpr std::size_t most_claims = 3;               // lines in one panel
 
 void fill(QComboBox* box, const std::vector<std::string>& names, const std::string& chosen,
@@ -259,6 +261,12 @@ PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel
   if (!exploration.numeric) spec.y.title.clear();
   spec.tip = [data = data_, metric = exploration.metric](qint64 id) { return tip_of(*data, metric, id); };
   add_claims(spec, exploration, panel);
+  if (exploration.numeric) {
+    const auto found = crossovers(panel, exploration.lower_is_better);
+    if (found.size() <= most_crossovers)
+      for (const Crossover& held : found)
+        spec.bands.push_back({held.from, held.to, text_of(held.after) + QStringLiteral(" from here on")});
+  }
   const auto row_of = [&](double category) {
     return static_cast<double>(std::find(rows.begin(), rows.end(), static_cast<std::size_t>(category)) - rows.begin());
   };

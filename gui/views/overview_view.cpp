@@ -227,9 +227,15 @@ void OverviewView::show_changes(const MachineOverview& held, const RunData& data
   if (held.before) {
     std::map<std::string, const CaseResult*> by_key;
     for (const CaseResult& result : data.cases) by_key[result.info.record.key] = &result;
-    grid.columns = {{tr("verdict")},         {tr("technique")},   {tr("case"), false, true},  {tr("before"), true},
-                    {tr("now"), true},       {tr("ratio"), true}, {tr("95% interval"), true}, {tr("launches"), true},
-                    {tr("why"), false, true}};
+    grid.columns = {{tr("verdict")},
+                    {tr("technique")},
+                    {tr("case"), false, true},
+                    {tr("before"), true},
+                    {tr("now"), true},
+                    {tr("ratio"), true},
+                    {tr("95% interval"), true, false, 2},
+                    {tr("launches"), true, false, 3},
+                    {tr("why"), false, true, 1}};
     std::vector<const CaseInfo*> infos;
     for (const ComparedCase& compared : held.changes)
       if (const auto found = by_key.find(compared.key_b); found != by_key.end()) infos.push_back(&found->second->info);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <QHBoxLayout>
 #include <QSplitter>
 #include <QVBoxLayout>
 #include <algorithm>
@@ -15,7 +16,9 @@
 namespace assay::gui {
 namespace {
 
-QString intensity_text(double intensity) { return text_of(fmt::format("{:.3g} FLOP/B", intensity)); }
+QString intensity_text(double intensity) {
+  return text_of(intensity >= 100 ? fmt::format("{:.0f} FLOP/B", intensity) : fmt::format("{:.3g} FLOP/B", intensity));
+}
 
 // A roof beyond which everything is drawn alike: the lowest and the highest of the slopes say what the others would.
 std::vector<Roof> telling(const std::vector<Roof>& roofs) {
@@ -32,7 +35,16 @@ RooflineView::RooflineView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("roofline"), tr("Roofline"), parent) {
   auto* layout = page();
   summary_ = quiet_line();
-  layout->addWidget(summary_);
+  backend_ = new QComboBox;
+  backend_->setAccessibleName(tr("backend"));
+  connect(backend_, &QComboBox::activated, this, [this] {
+    wish_ = backend_->currentText().toStdString();
+    refresh();
+  });
+  auto* head = new QHBoxLayout;
+  head->addWidget(summary_, 1);
+  head->addWidget(backend_);
+  layout->addLayout(head);
   auto* splitter = new QSplitter(Qt::Vertical);
   splitter->setHandleWidth(10);
   plot_ = new PlotView;
@@ -58,16 +70,31 @@ void RooflineView::activate() {
   Q_EMIT view_wanted(QStringLiteral("trends"));
 }
 
+QStringList RooflineView::arguments() const {
+  return wish_.empty() ? QStringList() : QStringList{QStringLiteral("backend=") + text_of(wish_)};
+}
+
+void RooflineView::set_arguments(const QMap<QString, QString>& values) {
+  wish_ = values.value(QStringLiteral("backend")).toStdString();
+}
+
 void RooflineView::refresh() {
   const auto data = session().run();
   if (!data) return show_empty(tr("No roofs yet. A run that probes them:"), tr("assay run quick"));
-  const Roofline roofline = roofline_of(*data, session().filter());
+  const Roofline roofline = roofline_of(*data, session().filter(), wish_);
+  {
+    const QSignalBlocker quiet(backend_);
+    backend_->clear();
+    for (const std::string& name : roofline.backends) backend_->addItem(text_of(name));
+    backend_->setCurrentText(text_of(roofline.backend));
+    backend_->setVisible(roofline.backends.size() > 1);
+  }
   if (roofline.roofs.empty())
     return show_empty(tr("This run probed no roofs. Run it again with them:"),
                       tr("assay run %1 --roofs").arg(text_of(data->run.suite)));
   if (roofline.points.empty())
     return show_empty(
-        roofline.filtered_out > 0 && roofline.without_work == 0
+        roofline.filtered_out > 0 && roofline.without_work == 0 && roofline.elsewhere == 0
             ? tr("No case of this run matches the filter. Escape clears it.")
             : tr("%1 case(s) match, but none declares FLOPs and bytes and was timed.").arg(roofline.without_work));
   show_content();
@@ -78,7 +105,8 @@ void RooflineView::refresh() {
   words << tr("%1 roofs measured in this run, %2 cases by declared work")
                .arg(roofline.roofs.size())
                .arg(roofline.points.size());
-  if (roofline.without_work > 0) words << tr("%1 without declared work or time").arg(roofline.without_work);
+  if (roofline.without_work > 0) words << tr("%1 not measured or without declared work").arg(roofline.without_work);
+  if (roofline.elsewhere > 0) words << tr("%1 of other backends").arg(roofline.elsewhere);
   if (roofline.filtered_out > 0) words << tr("%1 filtered out").arg(roofline.filtered_out);
   if (before)
     words << tr("thin lines come from where the case stood in the run before (%1)")

@@ -92,7 +92,8 @@ void RunsView::refresh() {
     machines.insert(run.machine.id);
     if (data && data->run.id == run.id) selected = id;
     const QString tags = tags_of(run);
-    if (!matches_text(session().filter(), run.suite + " " + run.machine.name + " " + run.machine.cpu + " " +
+    if (!matches_run(session().filter(), run) ||
+        !matches_text(session().filter(), run.suite + " " + run.machine.name + " " + run.machine.cpu + " " +
                                               run.build.commit + " " + run.status + " " + tags.toStdString() + " " +
                                               run.id))
       continue;

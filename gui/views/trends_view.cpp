@@ -25,13 +25,18 @@ constexpr std::size_t most_points = 300;
 constexpr int columns = 320;
 
 bool is_listed(const CaseResult& result, const Filter& filter) {
-  return result.info.record.technique != "hardware/cpu-roofs" && result.main_value() != nullptr &&
-         matches(filter, result);
+  return !is_roof(result.info) && result.main_value() != nullptr && matches(filter, result);
 }
 
 QString moment(double seconds) { return text_of(moment_text(static_cast<std::int64_t>(seconds * 1e9))); }
 
-QString decision_text(const Decision& decision, const QString& other, const std::string& metric) {
+QString decision_text(const Decision& decision, const QString& other, const Trend& trend) {
+  const std::string& metric = trend.metric;
+  if (!trend.judged)  // more bytes are neither better nor worse
+    return std::isfinite(decision.ratio)
+               ? TrendsView::tr("%1x the %2 of %3")
+                     .arg(text_of(fmt::format("{:.3f}", decision.ratio)), text_of(metric_title(metric)), other)
+               : TrendsView::tr("no ratio to %1").arg(other);
   QString words;
   switch (decision.verdict) {
     case Verdict::faster:
@@ -67,8 +72,9 @@ TrendsView::TrendsView(Session& session, QWidget* parent)
   across->setHandleWidth(12);
   across->addWidget(make_left());
   across->addWidget(make_right());
-  across->setStretchFactor(1, 1);
-  across->setSizes({370, 700});
+  across->setStretchFactor(0, 1);
+  across->setStretchFactor(1, 3);
+  across->setSizes({430, 640});
   layout->addWidget(across);
   connect(cases_, &GridView::row_selected, this, [this](qint64 id) {
     if (id == 0) return;
@@ -136,6 +142,17 @@ QWidget* TrendsView::make_right() {
   title_ = new QLabel;
   title_->setObjectName(QStringLiteral("heading"));
   title_->setWordWrap(true);
+  metric_ = new QComboBox;
+  metric_->setAccessibleName(tr("metric"));
+  metric_->setToolTip(tr("what is followed over the runs"));
+  metric_->setMinimumWidth(170);
+  connect(metric_, &QComboBox::activated, this, [this] {
+    wish_ = metric_->currentData().toString().toStdString();
+    refresh();
+  });
+  auto* head = new QHBoxLayout;
+  head->addWidget(title_, 1);
+  head->addWidget(metric_);
   answer_ = new QLabel;
   answer_->setTextFormat(Qt::RichText);
   answer_->setWordWrap(true);
@@ -156,7 +173,7 @@ QWidget* TrendsView::make_right() {
   told->addWidget(pair_, 1);
   told->addWidget(compare_);
   told->addWidget(bisect_);
-  down->addWidget(title_);
+  down->addLayout(head);
   down->addWidget(answer_);
   down->addWidget(make_rule());
   down->addWidget(level_, 4);
@@ -205,6 +222,27 @@ void TrendsView::activate() {
   session().choose_run(database->runs()[static_cast<std::size_t>(run - 1)].id);
 }
 
+QStringList TrendsView::arguments() const {
+  return wish_.empty() ? QStringList() : QStringList{QStringLiteral("metric=") + text_of(wish_)};
+}
+
+void TrendsView::set_arguments(const QMap<QString, QString>& values) {
+  wish_ = values.value(QStringLiteral("metric")).toStdString();
+}
+
+const Value& TrendsView::wished(const CaseResult& result) const {
+  const Value* value = wish_.empty() ? nullptr : result.value(wish_);
+  return value != nullptr ? *value : *result.main_value();
+}
+
+void TrendsView::list_metrics(const CaseResult& result) {
+  const QSignalBlocker quiet(metric_);
+  metric_->clear();
+  for (const Value& value : result.values) metric_->addItem(text_of(metric_title(value.metric)), text_of(value.metric));
+  metric_->setCurrentIndex(metric_->findData(text_of(trend_.metric)));
+  metric_->setEnabled(result.values.size() > 1);
+}
+
 const CaseResult* TrendsView::shown_case() const { return shown_.data ? shown_.data->find(shown_.id) : nullptr; }
 
 void TrendsView::refresh() {
@@ -221,7 +259,7 @@ void TrendsView::refresh() {
     if (cases_->current_id() == 0) cases_->select_id(cases_->grid().rows.front().id);
   }
   // A keystroke in the filter that leaves the case in the list changes nothing of its history.
-  if (shown_ == Shown{data, cases_->current_id(), theme().dark}) return;
+  if (shown_ == Shown{data, cases_->current_id(), wish_, run_words(session().filter()), theme().dark}) return;
   session().select_case(cases_->current_id());
   show_case();
   show_alerts(data->run.machine.id);
@@ -240,7 +278,7 @@ void TrendsView::list_cases(const RunData& data) {
   const auto common = common_axes(infos);
   grid.rows.reserve(listed.size());
   for (const CaseResult* result : listed) {
-    const Value& value = *result->main_value();
+    const Value& value = wished(*result);
     GridRow row;
     row.id = result->info.id;
     GridCell name(text_of(result->info.name));
@@ -248,6 +286,11 @@ void TrendsView::list_cases(const RunData& data) {
     row.cells = {name, text_of(parameters_text(result->info, common)),
                  GridCell::number(provenance_glyph(value.provenance) + QLatin1Char(' ') + text_of(value_text(value)),
                                   value.median)};
+    if (!wish_.empty() && value.metric != wish_) {
+      row.cells[2].color = theme().dim;
+      row.cells[2].tip =
+          tr("has no %1; this is its %2").arg(text_of(metric_title(wish_)), text_of(metric_title(value.metric)));
+    }
     grid.rows.push_back(std::move(row));
   }
   grid.tip = [held = session().run()](qint64 id, std::size_t column) {
@@ -261,8 +304,9 @@ void TrendsView::show_case() {
   const auto data = session().run();
   const CaseResult* result = data ? data->find(cases_->current_id()) : nullptr;
   if (result == nullptr) return;
-  shown_ = {data, result->info.id, theme().dark};
-  trend_ = trend_of(*session().database(), result->info, data->run.machine.id, *result->main_value());
+  shown_ = {data, result->info.id, wish_, run_words(session().filter()), theme().dark};
+  trend_ = trend_of(*session().database(), result->info, data->run.machine.id, wished(*result), session().filter());
+  list_metrics(*result);
   title_->setText(text_of(result->info.name + ": " + parameters_text(result->info) + " on " + data->run.machine.name));
   std::size_t at = trend_.points.size();
   for (std::size_t i = 0; i < trend_.points.size(); ++i)
@@ -294,7 +338,8 @@ void TrendsView::replay() {
   const qsizetype changes = words.size();
   if (changes > most_named) words = words.mid(changes - most_named);
   levels_text_->setText(changes == 0
-                            ? tr("one level over %1 runs").arg(trend_.points.size())
+                            ? (trend_.points.size() == 1 ? tr("one run, so no levels yet")
+                                                         : tr("one level over %1 runs").arg(trend_.points.size()))
                             : tr("%1 change(s) of level; %2").arg(changes).arg(words.join(QStringLiteral(", "))));
   double now = std::nan("");
   for (const TrendPoint& point : trend_.points)
@@ -311,10 +356,10 @@ void TrendsView::show_answer(const CaseResult& result, std::size_t at) {
                       text_of(evidence_text(*value)));
   if (answer.last_from)
     lines << decision_text(answer.last, tr("the run before, %1").arg(moment(trend_.points[*answer.last_from].at)),
-                           trend_.metric);
+                           trend_);
   if (answer.week_from && answer.week_from != answer.last_from)
     lines << decision_text(answer.week, tr("a week before, %1").arg(moment(trend_.points[*answer.week_from].at)),
-                           trend_.metric);
+                           trend_);
   if (!answer.last_from) lines << tr("the first run of this case on this machine: nothing to compare with");
   answer_->setText(lines.join(QStringLiteral("<br>")));
 }
@@ -329,7 +374,7 @@ void TrendsView::show_pair(std::size_t from, std::size_t to) {
   const bool told = to == from + 1 && run.id == shown_.data->run.id;
   pair_->setText(told ? tr("this run and the one before it")
                       : tr("%1: %2").arg(moment(trend_.points[to].at),
-                                         decision_text(decision, moment(trend_.points[from].at), trend_.metric)));
+                                         decision_text(decision, moment(trend_.points[from].at), trend_)));
   const auto& runs = session().database()->runs();
   const auto& good = runs[trend_.points[from].run].build;
   const auto& bad = runs[trend_.points[to].run].build;
@@ -354,9 +399,10 @@ void TrendsView::add_levels(PlotSpec& spec) const {
   }
   for (const TrendChange& change : levels_.changes) {
     const bool worse = (change.ratio > 1) == trend_.lower_is_better;
+    const QColor color = !trend_.judged ? theme().text : worse ? theme().bad : theme().good;
     const double middle = (trend_.points[change.before].at + trend_.points[change.at].at) / 2;
-    spec.references.push_back({middle, true, text_of(fmt::format("{:+.1f}%", 100 * (change.ratio - 1))),
-                               worse ? theme().bad : theme().good, Qt::DashLine});
+    spec.references.push_back(
+        {middle, true, text_of(fmt::format("{:+.1f}%", 100 * (change.ratio - 1))), color, Qt::DashLine});
   }
 }
 
@@ -480,9 +526,13 @@ void TrendsView::show_change(PlotView* plot, const QString& title, bool from_fir
   series.color = theme().accent;
   series.provenance = trend_.provenance;
   std::vector<double> x, y;
+  std::vector<std::size_t> run;
   for (std::size_t i = 1; i < trend_.points.size(); ++i) {
+    const double change = trend_.points[i].median / trend_.points[from_first ? 0 : i - 1].median - 1;
+    if (!std::isfinite(change)) continue;  // from nothing
     x.push_back(trend_.points[i].at);
-    y.push_back(trend_.points[i].median / trend_.points[from_first ? 0 : i - 1].median - 1);
+    y.push_back(change);
+    run.push_back(trend_.points[i].run);
   }
   if (x.size() <= most_points) {
     for (std::size_t i = 0; i < x.size(); ++i)
@@ -491,7 +541,7 @@ void TrendsView::show_change(PlotView* plot, const QString& title, bool from_fir
            y[i],
            {},
            {},
-           static_cast<qint64>(trend_.points[i + 1].run) + 1,
+           static_cast<qint64>(run[i]) + 1,
            QStringLiteral("%1\n%2").arg(moment(x[i]), text_of(fmt::format("{:+.1f}%", 100 * y[i])))});
   } else {
     series.markers = false;
@@ -500,6 +550,7 @@ void TrendsView::show_change(PlotView* plot, const QString& title, bool from_fir
         series.points.push_back({segment.x, value, {}, {}, 0, {}});
   }
   spec.references.push_back({0, false, {}, theme().dim, Qt::SolidLine});
+  plot->setVisible(!series.points.empty());  // of one run there is no change
   spec.series.push_back(std::move(series));
   plot->show_spec(std::move(spec));
 }
@@ -509,18 +560,19 @@ void TrendsView::show_runs() {
   grid.columns = {{tr("run"), false, true},
                   {text_of(metric_title(trend_.metric)), true},
                   {tr("from the run before"), true},
-                  {tr("launches"), true},
-                  {tr("commit")}};
+                  {tr("launches"), true, false, 2},
+                  {tr("commit"), false, false, 1}};
   for (std::size_t i = trend_.points.size(); i-- > 0;) {
     const TrendPoint& point = trend_.points[i];
     const auto& run = session().database()->runs()[point.run];
     const double change = i > 0 ? point.median / trend_.points[i - 1].median - 1 : std::nan("");
     GridRow row;
     row.id = static_cast<qint64>(point.run) + 1;
-    row.cells = {GridCell::number(text_of(run_title(run)), point.at),
-                 GridCell::number(text_of(value_text(point.median, trend_.unit, trend_.metric)), point.median),
-                 GridCell::number(i > 0 ? text_of(fmt::format("{:+.1f}%", 100 * change)) : QString(), change),
-                 GridCell::number(QString::number(point.launches), point.launches), text_of(short_commit(run.build))};
+    row.cells = {
+        GridCell::number(text_of(run_title(run)), point.at),
+        GridCell::number(text_of(value_text(point.median, trend_.unit, trend_.metric)), point.median),
+        GridCell::number(std::isfinite(change) ? text_of(fmt::format("{:+.1f}%", 100 * change)) : QString(), change),
+        GridCell::number(QString::number(point.launches), point.launches), text_of(short_commit(run.build))};
     grid.rows.push_back(std::move(row));
   }
   runs_->show_grid(std::move(grid));

@@ -1,6 +1,7 @@
 #pragma once
 // Trends: one case over all runs of a machine; is the newest better than the run before, and than last week? Where did
 // its level change, and what has been decided about that?
+#include <QComboBox>
 #include <QDoubleSpinBox>
 #include <QPushButton>
 
@@ -18,6 +19,9 @@ class TrendsView : public View {
   Grid table() const override { return runs_->grid(); }
   void move(int rows) override { cases_->move(rows); }
   void activate() override;
+  QStringList arguments() const override;
+  void set_arguments(const QMap<QString, QString>& values) override;
+  QComboBox* metric_box() const { return metric_; }
   const Trend& trend() const { return trend_; }
   const TrendLevels& levels() const { return levels_; }
   QString answer() const { return answer_->text(); }
@@ -33,6 +37,8 @@ class TrendsView : public View {
   struct Shown {
     std::shared_ptr<const RunData> data;
     std::int64_t id = 0;
+    std::string metric;  // wished for
+    std::string runs;    // the words of the filter that choose runs
     bool dark = false;
     bool operator==(const Shown&) const = default;
   };
@@ -48,6 +54,8 @@ class TrendsView : public View {
   void show_runs();
   void show_alerts(const std::string& machine);
   void show_pair(std::size_t from, std::size_t to);
+  const Value& wished(const CaseResult& result) const;  // of the metric chosen; of the main one where it has none
+  void list_metrics(const CaseResult& result);
   void replay();  // the detector with other thresholds
   void offer_decisions(const QPoint& at);
   const CaseResult* shown_case() const;
@@ -61,6 +69,8 @@ class TrendsView : public View {
   QLabel* alerts_title_;
   GridView* alerts_;
   QLabel* title_;
+  QComboBox* metric_;
+  std::string wish_;  // a metric; "": each case's main one
   QLabel* answer_;
   QLabel* levels_text_;
   QDoubleSpinBox* penalty_;

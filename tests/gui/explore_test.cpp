@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "gui/model/crossover.h"
 #include "gui/model/palette.h"
 #include "gui/model/trend.h"
 
@@ -54,6 +55,46 @@ TEST(Explore, TheAxisWithMostSizesRunsAlongAndTechniquesAreSeries) {
   EXPECT_EQ(exploration.panels[0].series[0].name, "fast");
   EXPECT_EQ(exploration.panels[0].series[0].points[2].value.median, 16);
   EXPECT_EQ(exploration.common, "d 64");
+}
+
+RunData crossing(double at_2k) {
+  return run_of({{"a/early", R"({"tokens":1024})", 1},
+                 {"a/early", R"({"tokens":2048})", 4},
+                 {"a/early", R"({"tokens":4096})", 16},
+                 {"a/late", R"({"tokens":1024})", 2},
+                 {"a/late", R"({"tokens":2048})", at_2k},
+                 {"a/late", R"({"tokens":4096})", 8}});
+}
+
+TEST(Explore, LinesCrossBetweenTheLastLeadOfOneAndTheFirstOfTheOther) {
+  const auto exploration = explore(crossing(5), parse_filter(""), {});
+  const auto found = crossovers(exploration.panels[0], exploration.lower_is_better);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].from, 2048);
+  EXPECT_EQ(found[0].to, 4096);
+  EXPECT_EQ(found[0].before, "early");
+  EXPECT_EQ(found[0].after, "late");
+  EXPECT_TRUE(crossovers(explore(ladder, parse_filter(""), {}).panels[0], true).empty());
+}
+
+TEST(Explore, WhereIntervalsOverlapNobodyLeads) {
+  RunData data = crossing(5);
+  for (CaseResult& result : data.cases)
+    if (result.info.parameter("tokens")->number == 2048) {
+      result.values[0].low = 3;
+      result.values[0].high = 6;
+    }
+  const auto found = crossovers(explore(data, parse_filter(""), {}).panels[0], true);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].from, 1024);
+  EXPECT_EQ(found[0].to, 4096);
+}
+
+TEST(Explore, MeasuredAndProjectedDoNotCross) {
+  RunData data = crossing(5);
+  for (CaseResult& result : data.cases)
+    if (result.info.name == "late") result.values[0].provenance = Provenance::projected;
+  EXPECT_TRUE(crossovers(explore(data, parse_filter(""), {}).panels[0], true).empty());
 }
 
 TEST(Explore, TheRankingComparesLikeWithLikeLargestSizeFirst) {

@@ -67,16 +67,55 @@ TEST(Filter, WhatCannotBeReadIsSaidAndLeftOut) {
   EXPECT_NE(parse_filter("seq>=many").problem.find("many"), std::string::npos);
 }
 
+std::vector<std::string> offered(const std::string& text, const RunData& data,
+                                 const std::vector<results_db::RunRecord>& runs = {}) {
+  return completions(text, vocabulary(data, parse_filter(words_before_last(text)), runs));
+}
+
 TEST(Filter, CompletionOffersOnlyWhatTheWordsBeforeLeaveOver) {
   RunData data;
   data.cases = {flash, naive};
-  const auto all = completions("dt", data);
-  EXPECT_EQ(all, std::vector<std::string>{"dtype="});
-  EXPECT_EQ(completions("dtype=", data), (std::vector<std::string>{"dtype=bf16", "dtype=fp32"}));
-  EXPECT_EQ(completions("flash dtype=", data), std::vector<std::string>{"flash dtype=bf16"});
-  EXPECT_EQ(completions("seq=", data), (std::vector<std::string>{"sequence_length=4k", "sequence_length=512"}));
-  const auto by_value = completions("bf", data);
+  EXPECT_EQ(offered("dt", data), std::vector<std::string>{"dtype="});
+  EXPECT_EQ(offered("dtype=", data), (std::vector<std::string>{"dtype=bf16", "dtype=fp32"}));
+  EXPECT_EQ(offered("flash dtype=", data), std::vector<std::string>{"flash dtype=bf16"});
+  EXPECT_EQ(offered("seq=", data), (std::vector<std::string>{"sequence_length=4k", "sequence_length=512"}));
+  const auto by_value = offered("bf", data);
   EXPECT_NE(std::find(by_value.begin(), by_value.end(), "dtype=bf16"), by_value.end());
+}
+
+TEST(Filter, CompletionKnowsMetricsAndTheTagsOfRuns) {
+  RunData data;
+  data.cases = {flash, naive};
+  data.cases[0].values.push_back({.metric = "flops_rate", .unit = "FLOP/s"});
+  results_db::RunRecord tagged;
+  tagged.suite = "quick";
+  tagged.tags = {"nightly"};
+  EXPECT_EQ(offered("metric=", data), std::vector<std::string>{"metric=flops_rate"});
+  EXPECT_EQ(offered("tag=n", data, {tagged}), std::vector<std::string>{"tag=nightly"});
+  EXPECT_EQ(offered("flash night", data, {tagged}), std::vector<std::string>{"flash tag=nightly"});
+}
+
+TEST(Filter, AMetricKeepsTheCasesThatHaveIt) {
+  CaseResult fast = flash;
+  fast.values.push_back({.metric = "flops_rate", .unit = "FLOP/s"});
+  EXPECT_TRUE(holds("metric=flops_rate", fast));
+  EXPECT_TRUE(holds("metric=mfu,FLOPS_rate", fast));
+  EXPECT_FALSE(holds("metric=flops_rate", naive));
+  EXPECT_FALSE(holds("-metric=flops_rate", fast));
+  EXPECT_TRUE(holds("metric!=mfu", fast));
+}
+
+TEST(Filter, WordsAboutRunsChooseRunsAndHideNoCase) {
+  results_db::RunRecord run;
+  run.suite = "quick";
+  run.tags = {"nightly", "Baseline"};
+  run.build.commit = "c0ffee12";
+  const auto keeps = [&](const std::string& text) { return matches_run(parse_filter(text), run); };
+  EXPECT_TRUE(keeps("tag=nightly") && keeps("tag=baseline,other") && keeps("suite=quick commit=c0ff"));
+  EXPECT_FALSE(keeps("tag=other") || keeps("-tag=nightly") || keeps("tag!=nightly") || keeps("suite=long"));
+  EXPECT_TRUE(keeps("flash dtype=bf16"));  // about cases
+  EXPECT_TRUE(holds("tag=other", flash));
+  EXPECT_EQ(run_words(parse_filter("flash tag=a,b -suite=quick")), "tag=a,b -suite=quick ");
 }
 
 }  // namespace

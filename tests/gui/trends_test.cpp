@@ -25,6 +25,7 @@ std::string with_a_step(const Scratch& scratch) {
     run.started_ns += day_ns;
     run.build.commit = "c0ffee00" + std::to_string(10 + night);
     run.build.id = run.build.commit;
+    run.tags = night % 2 == 0 ? std::vector<std::string>{"even"} : std::vector<std::string>{};
     store.begin_run(run);
     results_db::CaseRecord record;
     record.backend = "cpu";
@@ -42,7 +43,14 @@ std::string with_a_step(const Scratch& scratch) {
         launch.ordinal = ordinal;
         launch.started_ns = run.started_ns + ordinal;
         const double noise = 1 + 0.003 * ((night * 7 + ordinal * 5) % 11 - 5);
-        launch.metrics = {{"time", (night >= 20 ? 0.11 : 0.10) * noise, "s", results_db::Provenance::measured, {}, {}}};
+        launch.metrics = {{"time", (night >= 20 ? 0.11 : 0.10) * noise, "s", results_db::Provenance::measured, {}, {}},
+                          {"flops_rate",
+                           1e9 / (night >= 20 ? 0.11 : 0.10) / noise,
+                           "FLOP/s",
+                           results_db::Provenance::measured,
+                           {},
+                           {}},
+                          {"bytes", night * 100.0, "B", results_db::Provenance::measured, {}, {}}};
         launch.code_hash = "sample";
         store.append_launch(launch);
       }
@@ -120,6 +128,50 @@ TEST_F(Trends, ARowIsComparedWithTheRunBeforeIt) {
   EXPECT_TRUE(trends().pair_text().contains(QString::number(decision.ratio, 'f', 3)));
 }
 
+void choose(QComboBox* box, const char* metric) {
+  const int row = box->findData(QString::fromLatin1(metric));
+  ASSERT_GE(row, 0) << metric;
+  box->setCurrentIndex(row);
+  Q_EMIT box->activated(row);
+}
+
+TEST_F(Trends, AnyMetricOfTheCaseCanBeFollowed) {
+  QComboBox* box = trends().metric_box();
+  ASSERT_EQ(box->count(), 3);
+  EXPECT_EQ(box->currentData().toString(), QStringLiteral("time"));
+  choose(box, "flops_rate");
+  ASSERT_EQ(trends().trend().points.size(), 30U);
+  EXPECT_EQ(trends().trend().metric, "flops_rate");
+  EXPECT_FALSE(trends().trend().lower_is_better);
+  EXPECT_NEAR(trends().trend().points[0].median, 1e10, 2e8);
+  ASSERT_EQ(trends().levels().changes.size(), 1U);
+  EXPECT_LT(trends().levels().changes[0].ratio, 1);  // slower: fewer FLOPs a second, and worse
+  EXPECT_EQ(trends().plot().spec().y.unit, "FLOP/s");
+  EXPECT_TRUE(trends().answer().contains(QStringLiteral("FLOP rate")));
+  EXPECT_EQ(trends().runs().grid().columns[1].title, QStringLiteral("FLOP rate"));
+  EXPECT_EQ(trends().arguments(), QStringList{QStringLiteral("metric=flops_rate")});
+  trends().set_arguments({});
+  trends().refresh();
+  EXPECT_EQ(trends().trend().metric, "time");
+}
+
+TEST_F(Trends, AMetricThatIsNeitherBetterNorWorseGetsNoVerdict) {
+  choose(trends().metric_box(), "bytes");
+  EXPECT_EQ(trends().trend().points.size(), 30U);
+  EXPECT_TRUE(trends().answer().contains(QStringLiteral("x the bytes of"))) << trends().answer().toStdString();
+  for (const char* verdict : {"FASTER", "SLOWER", "SAME", "UNSURE"})
+    EXPECT_FALSE(trends().answer().contains(QString::fromLatin1(verdict)));
+}
+
+TEST_F(Trends, ATagKeepsTheRunsThatHaveIt) {
+  window.session().set_filter(QStringLiteral("tiled tag=even"));
+  EXPECT_EQ(trends().trend().points.size(), 15U);
+  window.session().set_filter(QStringLiteral("tiled -tag=even"));
+  EXPECT_EQ(trends().trend().points.size(), 15U);
+  window.session().set_filter(QStringLiteral("tiled"));
+  EXPECT_EQ(trends().trend().points.size(), 30U);
+}
+
 TEST_F(Trends, DraggingWithShiftComparesTheEndsAndGivesTheBisectCommand) {
   PlotView& plot = trends().plot();
   const auto& points = trends().trend().points;
@@ -168,6 +220,34 @@ TEST_F(Trends, DecidingOverSeveralFilesIsRefusedInOneLine) {
   window.session().choose_run(results_db::Store::open(path, results_db::Open::read_only).find_run("latest").id);
   EXPECT_FALSE(trends().decide(1, QStringLiteral("noise"), {}));
   EXPECT_TRUE(window.banner().contains(QStringLiteral("open that one alone")));
+}
+
+// Many markers are put down as copies of one; they have to look as those of a few do.
+TEST(TrendPlot, ManyMarkersLookLikeFew) {
+  const auto picture = [](std::size_t points) {
+    PlotView plot;
+    plot.resize(600, 300);
+    PlotSpec spec;
+    spec.x_range = {0, 99};
+    for (int i = 0; i < 6; ++i) {  // more series than Qt Charts is asked to draw
+      PlotSeries series;
+      series.color = QColor(10, 120, 200);
+      series.line = false;
+      for (std::size_t k = 0; k < points; ++k) series.points.push_back({double(k), 1.0 + i, {}, {}, 1, {}});
+      spec.series.push_back(series);
+    }
+    plot.show_spec(spec);
+    const QPoint at = plot.position(5, 3).toPoint();
+    return std::pair{plot.grab().toImage(), at};
+  };
+  const auto [few, at] = picture(12);
+  const auto [many, same] = picture(100);
+  ASSERT_EQ(at, same);
+  for (const QPoint& step : {QPoint(0, 0), QPoint(2, 1), QPoint(-2, -2), QPoint(0, 9)}) {
+    const QColor a = few.pixelColor(at + step), b = many.pixelColor(at + step);
+    EXPECT_LE(std::abs(a.red() - b.red()) + std::abs(a.green() - b.green()) + std::abs(a.blue() - b.blue()), 40);
+  }
+  EXPECT_NE(many.pixelColor(at), many.pixelColor(at + QPoint(0, 9)));
 }
 
 TEST(TrendPlot, ValuesThatOnlyRoundingTellsApartAreDrawnAsOne) {

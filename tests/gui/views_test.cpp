@@ -217,6 +217,36 @@ TEST_F(Views, ClaimsShowsPaperAndOursAsStored) {
   EXPECT_TRUE(claims.detail().contains(QStringLiteral("62% of the gain")));
 }
 
+TEST_F(Views, ATableGivesUpSpareColumnsBeforeItCutsTextsShort) {
+  GridView view(QStringLiteral("made"));
+  Grid grid;
+  grid.columns = {{QStringLiteral("name"), false, true},
+                  {QStringLiteral("least"), false, false, 2},
+                  {QStringLiteral("more"), false, false, 1},
+                  {QStringLiteral("value"), true}};
+  const QString words = QStringLiteral("a name of some thirty letters");
+  GridRow row;
+  row.cells = {words, QStringLiteral("of little use here"), QStringLiteral("of some use here"),
+               QStringLiteral("12.3 ms")};
+  grid.rows = {row};
+  view.show_grid(grid);
+  const auto shown = [&](int width) {
+    view.resize(width, 200);
+    view.show();
+    QCoreApplication::processEvents();
+    std::vector<bool> columns;
+    for (int column = 0; column < 4; ++column) columns.push_back(!view.isColumnHidden(column));
+    return columns;
+  };
+  const int text = QFontMetrics(view.font()).horizontalAdvance(words);
+  EXPECT_EQ(shown(1000), (std::vector<bool>{true, true, true, true}));
+  EXPECT_EQ(shown(520), (std::vector<bool>{true, false, true, true}));
+  EXPECT_EQ(shown(380), (std::vector<bool>{true, false, false, true}));
+  EXPECT_GE(view.columnWidth(0), std::min(text, 220));
+  EXPECT_EQ(shown(1000), (std::vector<bool>{true, true, true, true}));
+  EXPECT_EQ(as_csv(view.grid()).count(QLatin1Char(',')), 6);  // handed out whole
+}
+
 TEST_F(Views, ClaimsDrawsPaperAndOursApart) {
   window.show_view(QStringLiteral("claims"));
   const PlotSpec& spec = view_of<ClaimsView>(window, "claims").plot().spec();
@@ -348,7 +378,7 @@ TEST_F(Views, TheClipboardGetsMarkdownAndTabs) {
 
 TEST_F(Views, ExportsWriteWhatIsShown) {
   window.show_view(QStringLiteral("explore"));
-  for (const char* ending : {"csv", "svg", "png"}) {
+  for (const char* ending : {"csv", "svg", "png", "html"}) {
     const QString path = QString::fromStdString(scratch.file(std::string("out.") + ending));
     ASSERT_TRUE(window.export_to(path));
     ASSERT_GT(QFile(path).size(), 100);
@@ -361,7 +391,27 @@ TEST_F(Views, ExportsWriteWhatIsShown) {
   ASSERT_TRUE(svg.open(QIODevice::ReadOnly));
   EXPECT_TRUE(svg.readAll().contains("tiled-attention"));
   EXPECT_FALSE(window.export_to(QString::fromStdString(scratch.file("out.doc"))));
-  EXPECT_TRUE(window.banner().contains(QStringLiteral(".png, .svg or .csv")));
+  EXPECT_TRUE(window.banner().contains(QStringLiteral(".png, .svg, .html or .csv")));
+}
+
+TEST_F(Views, AViewIsOnePageWithItsPictureAndItsTable) {
+  window.show_view(QStringLiteral("explore"));
+  window.session().set_filter(QStringLiteral("tokens=4k"));
+  const QString path = QString::fromStdString(scratch.file("view.html"));
+  ASSERT_TRUE(window.export_to(path));
+  QFile file(path);
+  ASSERT_TRUE(file.open(QIODevice::ReadOnly));
+  const QString page = QString::fromUtf8(file.readAll());
+  for (const GridRow& row : window.current()->table().rows)
+    for (const GridCell& cell : row.cells)
+      EXPECT_TRUE(page.contains(QLatin1Char('>') + cell.text.toHtmlEscaped() + QLatin1Char('<')))
+          << cell.text.toStdString();
+  const qsizetype at = page.indexOf(QStringLiteral("base64,")) + 7;
+  const QImage picture =
+      QImage::fromData(QByteArray::fromBase64(page.mid(at, page.indexOf(QLatin1Char('"'), at) - at).toLatin1()), "PNG");
+  EXPECT_EQ(picture.size(), window.current()->size());
+  EXPECT_TRUE(page.contains(QStringLiteral("--filter &#39;tokens=4k&#39;")) ||
+              page.contains(QStringLiteral("--filter 'tokens=4k'")));
 }
 
 TEST_F(Views, EveryViewPaintsInBothThemesAtBothSizes) {

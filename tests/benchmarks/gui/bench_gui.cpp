@@ -182,7 +182,7 @@ void measure(const QString& path) {
   const auto data = window->session().run();
   fmt::print("{} runs; the newest has {} cases\n", window->session().database()->runs().size(), data->cases.size());
   report("opening to first paint (Overview)", {opening}, 1000);
-  for (const char* view : {"overview", "explore", "trends"})
+  for (const char* view : {"overview", "compare", "explore", "trends"})
     report(fmt::format("filter keystroke to repaint, {}", view).c_str(),
            typed(*window, view, "kernel-7 dtype=bf16 seq>=4k"), 50);
   window->session().select_case(data->cases.front().info.id);

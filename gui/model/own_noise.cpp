@@ -1,0 +1,66 @@
+#include "gui/model/own_noise.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <vector>
+
+#include "harness/history.h"
+#include "harness/stats/change_points.h"
+#include "harness/stats/fence.h"
+#include "harness/stats/median.h"
+
+namespace assay::gui {
+namespace {
+using harness::stats::Fence;
+
+// Of the runs at the level of the base, the contender left out; as the gate has it.
+Fence fence_of_base(Database& database, const harness::Comparison& comparison, const harness::ComparedCase& row) {
+  std::map<std::string, const results_db::RunRecord*> runs;
+  for (const auto& run : database.runs()) runs[run.id] = &run;
+  std::vector<double> values;
+  std::vector<results_db::HistoryPoint> points;
+  for (auto& point : database.store().history(row.id_a, comparison.run_a.machine.id, row.metric)) {
+    std::erase_if(point.medians, [](double value) { return !(value > 0); });
+    const auto run = runs.find(point.run);
+    if (point.medians.empty() || run == runs.end() || !harness::is_tracked(*run->second)) continue;
+    values.push_back(harness::stats::median(point.medians));
+    points.push_back(std::move(point));
+  }
+  const auto base = static_cast<std::size_t>(
+      std::find_if(points.begin(), points.end(), [&](const auto& point) { return point.run == comparison.run_a.id; }) -
+      points.begin());
+  if (base == points.size()) return {};
+  const auto found = harness::stats::find_changes(values);
+  std::vector<std::vector<double>> level;
+  for (std::size_t s = 0; s < found.segments.size(); ++s) {
+    const auto& segment = found.segments[s];
+    if (base < segment.first || base >= segment.end) continue;
+    const std::size_t settled = s > 0 ? found.changes[s - 1].last : segment.first;  // a ramp climbs until then
+    for (std::size_t i = std::min(settled, base); i < segment.end; ++i)
+      if (points[i].run != comparison.run_b.id || comparison.run_b.id == comparison.run_a.id)
+        level.push_back(points[i].medians);
+  }
+  return harness::stats::fence_of(level);
+}
+
+}  // namespace
+
+OwnNoise own_noise(Database& database, const harness::Comparison& comparison, const harness::ComparedCase& row) {
+  OwnNoise noise;
+  const double ratio = row.decision.ratio;
+  const double floor = harness::stats::DecisionRule().effect_floor;
+  noise.allowance = row.decision.session_allowance;
+  if (row.decision.design != harness::stats::Design::exact) {
+    const Fence fence = fence_of_base(database, comparison, row);
+    if (fence.known()) {
+      noise.allowance = fence.allowance();
+      noise.runs = fence.runs;
+    }
+  }
+  if (ratio > 0 && std::isfinite(ratio))
+    noise.times = std::abs(std::log(ratio)) / std::log1p(std::max(noise.allowance, floor));
+  return noise;
+}
+
+}  // namespace assay::gui
