@@ -14,6 +14,7 @@
 
 #include "datasets/content_hash.h"
 #include "datasets/nearest_names.h"
+#include "datasets/node_links.h"
 #include "datasets/user_error.h"
 
 namespace assay::datasets {
@@ -156,6 +157,32 @@ void require(const Document& document, const Constants& constants,
   }
 }
 
+// [[node_links]]: join = ["device0", ...], to = "switch0", bandwidth, source.
+std::vector<NodeLink> read_node_links(const Document& document) {
+  std::vector<NodeLink> links;
+  const toml::node* holder = document.table.get("node_links");
+  if (holder == nullptr) return links;
+  const toml::array* rows = holder->as_array();
+  constexpr const char* kRow = "{ join = [\"device0\", ...], to = \"...\", bandwidth = ..., source = \"...\" }";
+  if (rows == nullptr)
+    throw UserError(fmt::format("{}: node_links is no list, expected rows of {}", place(document, *holder), kRow));
+  for (const toml::node& node : *rows) {
+    const toml::table* row = node.as_table();
+    const toml::array* join = row == nullptr ? nullptr : (*row)["join"].as_array();
+    if (join == nullptr || !join->is_homogeneous(toml::node_type::string) || join->empty() ||
+        !(*row)["to"].is_string() || row->get("bandwidth") == nullptr || !(*row)["source"].is_string() ||
+        row->size() != 4)
+      throw UserError(fmt::format("{}: a row of node_links is not whole, expected {}", place(document, node), kRow));
+    for (const toml::node& from : *join)
+      links.push_back({.from = *from.value<std::string>(),
+                       .to = *(*row)["to"].value<std::string>(),
+                       .bandwidth = number(document, *row->get("bandwidth"), "bandwidth"),
+                       .source = *(*row)["source"].value<std::string>(),
+                       .line = static_cast<int>(from.source().begin.line)});
+  }
+  return links;
+}
+
 // Fitted constants on another chip of the same kind: what is latency inside a kernel is a number of cycles, and what
 // limits a streaming kernel below the memory bandwidth is what its units issue in a cycle, at most what the best
 // streaming kernel gets. Where the chip is not the one they were fitted on they have the residuals found on others.
@@ -237,11 +264,14 @@ Device load_device(std::string_view id, std::string_view root) {
 
 Cluster load_cluster(std::string_view id, std::string_view root) {
   const Document document = read_document("cluster", id, clusters_folder(root));
-  check_head(document, id, {"id", "name", "device", "topology", "constants", "fitted"});
+  check_head(document, id, {"id", "name", "device", "topology", "node_topology", "node_links", "constants", "fitted"});
   Cluster cluster;
   cluster.id = named(id);
   cluster.device = text_at(document, "device", "a device id");
   cluster.topology = text_at(document, "topology", "nvswitch, fat-tree, torus, rail ...");
+  if (document.table.contains("node_topology"))
+    cluster.node_topology = text_at(document, "node_topology", "switch, mesh, ring or tree");
+  cluster.node_links = read_node_links(document);
   cluster.file = document.file;
   cluster.hash = content_hash(document.text);
   read_constants(document, "constants", false, cluster.constants);
@@ -261,6 +291,12 @@ Cluster load_cluster(std::string_view id, std::string_view root) {
     }
   }
   apply_constants(cluster);
+  if (!cluster.node_links.empty()) {
+    if (cluster.node_topology != "tree" && cluster.node_topology != "mesh")
+      throw UserError(fmt::format("{}: node_topology is '{}' beside node_links, expected tree or mesh", document.file,
+                                  cluster.node_topology));
+    check_node_links(cluster);
+  }
   return cluster;
 }
 

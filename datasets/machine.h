@@ -41,16 +41,25 @@ struct Link {
   double bandwidth = 0;  // B/s per direction, usable by one endpoint
   double latency = 0;    // s per message
 };
+// One link inside a node, of `bandwidth` in each direction. Ends: device<k>, nic<k>, or the name of a switch.
+struct NodeLink {
+  std::string from, to;
+  double bandwidth = 0;
+  std::string source;
+  int line = 0;  // of the descriptor
+};
 struct Cluster {
   std::string id;
   std::string device;  // Device id
   int devices_per_node = 1;
   int nodes = 1;  // most there are; a case uses as many as its ranks need
   // Usable: the datasheet's bandwidth times the fitted eff_intra and eff_inter, where the descriptor has them.
-  Link intra;             // device to device inside a node (NVSwitch: every device its own full-rate port)
-  Link inter;             // one NIC
-  int nics_per_node = 1;  // devices share NICs by affinity: device d uses NIC d * nics / devices
-  std::string topology;   // nvswitch | fat-tree | torus | rail | ...
+  Link intra;                 // device to device inside a node (NVSwitch: every device its own full-rate port)
+  Link inter;                 // one NIC
+  int nics_per_node = 1;      // devices share NICs by affinity: device d uses NIC d * nics / devices
+  std::string topology;       // what joins nodes, or what is inside where nothing between them blocks: docs/fabrics.md
+  std::string node_topology;  // inside a node where `topology` is of what is between: switch, mesh, ring, tree
+  std::vector<NodeLink> node_links;                        // of a tree or a mesh
   std::map<std::string, Constant, std::less<>> constants;  // the same numbers with their sources
   std::string file;
   std::string hash;

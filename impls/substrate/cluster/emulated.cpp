@@ -1,11 +1,14 @@
 #include "impls/substrate/cluster/emulated.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 #include <thread>
 #include <utility>
 
-#include "impls/substrate/cluster/network.h"
+#include "datasets/user_error.h"
+#include "impls/substrate/cluster/topology.h"
 
 namespace assay::substrate {
 
@@ -27,7 +30,12 @@ EmulatedFabric::EmulatedFabric(datasets::Cluster cluster, int ranks)
   free_out_.resize(static_cast<std::size_t>(ranks + nodes * cluster_.nics_per_node));
   free_in_.resize(free_out_.size());
   try {
-    const Network check(cluster_, std::move(slots), 1);
+    const Topology links(cluster_, std::move(slots), 1);
+    if (!links.ports_only())
+      throw UserError(
+          fmt::format("{}: fabric emulated waits on ports and adapters only; {} ranks on topology {} share "
+                      "other links, expected fabric cluster",
+                      cluster_.file, ranks, cluster_.topology));
   } catch (...) {
     stop();
     throw;

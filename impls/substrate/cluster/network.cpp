@@ -1,51 +1,19 @@
 #include "impls/substrate/cluster/network.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <cmath>
-
-#include "datasets/user_error.h"
+#include <functional>
 
 namespace assay::substrate {
 
-Network::Network(const datasets::Cluster& cluster, std::vector<int> placement, double memory_bandwidth)
-    : ranks_(static_cast<int>(placement.size())),
-      devices_per_node_(cluster.devices_per_node),
-      nics_(cluster.nics_per_node),
-      intra_latency_(to_picoseconds(cluster.intra.latency)),
-      inter_latency_(to_picoseconds(cluster.inter.latency)),
-      placement_(std::move(placement)) {
-  const auto ranks = static_cast<std::uint32_t>(ranks_);
-  const int last = ranks_ == 0 ? 0 : *std::max_element(placement_.begin(), placement_.end());
-  const int nodes = last / devices_per_node_ + 1;
-  if (nodes > cluster.nodes)
-    throw UserError(fmt::format("{}: {} ranks need {} nodes of {} devices, the cluster has {}", cluster.file, ranks_,
-                                nodes, devices_per_node_, cluster.nodes));
-  if (nodes > 1 && nics_ < 1) throw UserError(fmt::format("{}: {} nodes but no NIC to join them", cluster.file, nodes));
-  constexpr std::array switched{"", "nvswitch", "fat-tree", "rail", "star", "ub", "pcie"};
-  if (std::find(switched.begin(), switched.end(), cluster.topology) == switched.end())
-    throw UserError(fmt::format("{}: topology {} is not modelled, expected nvswitch, fat-tree, rail, star, ub or pcie",
-                                cluster.file, cluster.topology));
-
-  nic_count_ = nodes > 1 ? static_cast<std::uint32_t>(nodes * nics_) : 0;
-  nic_base_ = 2 * ranks;
-  loop_base_ = nic_base_ + 2 * nic_count_;
-  flows_.resize(std::size_t{ranks} * kOwnFlows);
+Network::Network(const datasets::Cluster& cluster, const std::vector<int>& placement, double memory_bandwidth)
+    : topology_(cluster, placement, memory_bandwidth) {
+  const std::size_t ranks = placement.size();
+  flows_.resize(ranks * kOwnFlows);
   own_free_.assign(ranks, (1U << kOwnFlows) - 1);
-  links_.resize(loop_base_ + ranks);
-  for (std::uint32_t i = 0; i < nic_base_; ++i) links_[i].capacity = cluster.intra.bandwidth;
-  for (std::uint32_t i = nic_base_; i < loop_base_; ++i) links_[i].capacity = cluster.inter.bandwidth;
-  for (std::uint32_t i = loop_base_; i < links_.size(); ++i) links_[i].capacity = memory_bandwidth / 2;
-}
-
-Picoseconds Network::latency(int from, int to) const {
-  if (from == to) return 0;
-  const bool same_node = placement_[static_cast<std::size_t>(from)] / devices_per_node_ ==
-                         placement_[static_cast<std::size_t>(to)] / devices_per_node_;
-  return same_node ? intra_latency_ : inter_latency_;
+  const std::vector<double>& capacities = topology_.capacities();
+  links_.resize(capacities.size());
+  for (std::size_t i = 0; i < links_.size(); ++i) links_[i].capacity = capacities[i];
 }
 
 void Network::touch(std::uint32_t link) {
@@ -74,28 +42,19 @@ std::uint32_t Network::take_flow(int from) {
 std::uint32_t Network::start(int from, int to, double bytes, Picoseconds now) {
   const std::uint32_t id = take_flow(from);
   Flow& flow = flows_[id];
-  if (from == to) {
-    flow.links[0] = flow.links[1] = loop_base_ + static_cast<std::uint32_t>(from);
+  const std::size_t longest = topology_.longest();
+  if (longest <= 2) {
+    flow.count = static_cast<std::uint32_t>(topology_.route(from, to, flow.links));
   } else {
-    const int a = placement_[static_cast<std::size_t>(from)];
-    const int b = placement_[static_cast<std::size_t>(to)];
-    const int node_a = a / devices_per_node_;
-    const int node_b = b / devices_per_node_;
-    if (node_a == node_b) {
-      flow.links[0] = static_cast<std::uint32_t>(from);
-      flow.links[1] = static_cast<std::uint32_t>(ranks_ + to);
-    } else {
-      const int nic_a = node_a * nics_ + a % devices_per_node_ * nics_ / devices_per_node_;
-      const int nic_b = node_b * nics_ + b % devices_per_node_ * nics_ / devices_per_node_;
-      flow.links[0] = nic_base_ + static_cast<std::uint32_t>(nic_a);
-      flow.links[1] = nic_base_ + nic_count_ + static_cast<std::uint32_t>(nic_b);
-    }
+    if (routes_.size() < flows_.size() * longest) routes_.resize(flows_.size() * longest);
+    std::uint32_t* const route = routes_.data() + std::size_t{id} * longest;
+    flow.count = static_cast<std::uint32_t>(topology_.route(from, to, route));
+    if (flow.count <= 2) std::copy_n(route, flow.count, flow.links);
   }
   flow.rate = 0;
   flow.remaining = bytes;
   flow.updated = now;
-  for (const std::uint32_t link : flow.links) {
-    if (&link == &flow.links[1] && flow.links[0] == flow.links[1]) break;
+  for (const std::uint32_t link : links(id)) {
     links_[link].flows.add(id);
     touch(link);
   }
@@ -105,11 +64,9 @@ std::uint32_t Network::start(int from, int to, double bytes, Picoseconds now) {
 void Network::end(std::uint32_t id) {
   Flow& flow = flows_[id];
   ++flow.version;
-  for (const std::uint32_t link : flow.links) {
+  for (const std::uint32_t link : links(id)) {
     auto& flows = links_[link].flows;
-    const std::uint32_t before = flows.size();
     flows.remove(id);
-    if (flows.size() == before) continue;  // a loop has one link
     if (!flows.empty()) touch(link);
   }
   const std::size_t owner = id / kOwnFlows;
@@ -142,11 +99,15 @@ void Network::resolve(Picoseconds now) {
     // Most flows of a regular program have their links to themselves.
     if (link.flows.size() == 1) {
       const std::uint32_t id = *link.flows.begin();
-      const Flow& flow = flows_[id];
-      Link& other = links_[flow.links[0] == seed ? flow.links[1] : flow.links[0]];
-      if (other.flows.size() == 1) {
-        other.dirty = false;
-        set_rate(id, std::min(link.capacity, other.capacity), now);
+      double least = link.capacity;
+      bool alone = true;
+      for (const std::uint32_t each : links(id)) {
+        alone = alone && links_[each].flows.size() == 1;
+        least = std::min(least, links_[each].capacity);
+      }
+      if (alone) {
+        for (const std::uint32_t each : links(id)) links_[each].dirty = false;
+        set_rate(id, least, now);
         continue;
       }
     }
@@ -161,7 +122,7 @@ void Network::resolve(Picoseconds now) {
         if (flow.mark == mark_) continue;
         flow.mark = mark_;
         component_flows_.push_back(id);
-        for (const std::uint32_t other : flow.links) {
+        for (const std::uint32_t other : links(id)) {
           if (links_[other].mark == mark_) continue;
           links_[other].mark = mark_;
           links_[other].dirty = false;
@@ -174,36 +135,63 @@ void Network::resolve(Picoseconds now) {
   dirty_.clear();
 }
 
+// Fixes the open flows of a link at `rate`; returns how many.
+std::size_t Network::fill(std::uint32_t tightest, double rate) {
+  std::size_t fixed = 0;
+  for (const std::uint32_t id : links_[tightest].flows) {
+    Flow& flow = flows_[id];
+    if (flow.fresh > 0) continue;
+    flow.fresh = rate;
+    ++fixed;
+    for (const std::uint32_t each : links(id)) {
+      links_[each].left = std::max(0.0, links_[each].left - rate);
+      --links_[each].open;
+    }
+  }
+  return fixed;
+}
+
 // Progressive filling: the link that leaves its flows least fixes their rate; repeat with what the others have left.
+// What a link leaves each flow only grows, so in a heap an old entry is too low at most and is put back.
 void Network::share(Picoseconds now) {
+  constexpr std::size_t kScanned = 16;  // links among which looking at all is faster than a heap
   for (const std::uint32_t id : component_links_) {
     links_[id].left = links_[id].capacity;
     links_[id].open = links_[id].flows.size();
   }
   for (const std::uint32_t id : component_flows_) flows_[id].fresh = 0;
   std::size_t fixed = 0;
-  while (fixed < component_flows_.size()) {
-    std::uint32_t tightest = 0;
-    double least = -1;
-    for (const std::uint32_t id : component_links_) {
-      if (links_[id].open == 0) continue;
-      const double each = links_[id].left / links_[id].open;
-      if (least < 0 || each < least) {
-        least = each;
-        tightest = id;
+  if (component_links_.size() <= kScanned) {
+    while (fixed < component_flows_.size()) {
+      std::uint32_t tightest = 0;
+      double least = -1;
+      for (const std::uint32_t id : component_links_) {
+        if (links_[id].open == 0) continue;
+        const double each = links_[id].left / links_[id].open;
+        if (least < 0 || each < least) {
+          least = each;
+          tightest = id;
+        }
       }
+      fixed += fill(tightest, least);
     }
-    for (const std::uint32_t id : links_[tightest].flows) {
-      Flow& flow = flows_[id];
-      if (flow.fresh > 0) continue;
-      flow.fresh = least;
-      ++fixed;
-      for (const std::uint32_t each : flow.links) {
-        if (each != flow.links[0] && flow.links[0] == flow.links[1]) break;
-        links_[each].left = std::max(0.0, links_[each].left - least);
-        --links_[each].open;
-        if (flow.links[0] == flow.links[1]) break;
+  } else {
+    levels_.clear();
+    for (const std::uint32_t id : component_links_)
+      levels_.push_back({links_[id].left / links_[id].open, static_cast<std::uint32_t>(levels_.size()), id});
+    std::make_heap(levels_.begin(), levels_.end(), std::greater<>());
+    while (fixed < component_flows_.size()) {
+      std::pop_heap(levels_.begin(), levels_.end(), std::greater<>());
+      Level& lowest = levels_.back();
+      const Link& link = links_[lowest.link];
+      const double each = link.open == 0 ? 0 : link.left / link.open;
+      if (link.open > 0 && each > lowest.rate) {
+        lowest.rate = each;
+        std::push_heap(levels_.begin(), levels_.end(), std::greater<>());
+        continue;
       }
+      if (link.open > 0) fixed += fill(lowest.link, each);
+      levels_.pop_back();
     }
   }
   for (const std::uint32_t id : component_flows_) set_rate(id, flows_[id].fresh, now);

@@ -3,31 +3,30 @@
 // links leaves it, and rates change only when a flow starts or ends. All changes of one instant are solved together,
 // and only the flows connected to them through shared links.
 //
-// Inside a node every device has its own port of full rate to a non-blocking switch, one link per direction. Between
-// nodes a device sends and receives through the NIC it has affinity to (device d of D: NIC d * nics / D), which devices
-// may share; the fabric between NICs is non-blocking.
+// Which links a flow has is the topology's to say.
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "datasets/machine.h"
+#include "impls/substrate/cluster/topology.h"
 #include "impls/substrate/fabric/virtual_time.h"
 
 namespace assay::substrate {
 
 class Network {
  public:
-  // `placement[r]` is the slot (node * devices_per_node + device) of rank r. A rank's message to itself moves at half
-  // of `memory_bandwidth`: read and written. Throws UserError when the cluster cannot hold the ranks.
-  Network(const datasets::Cluster& cluster, std::vector<int> placement, double memory_bandwidth);
+  // As Topology.
+  Network(const datasets::Cluster& cluster, const std::vector<int>& placement, double memory_bandwidth);
 
   std::uint32_t start(int from, int to, double bytes, Picoseconds now);
   void end(std::uint32_t flow);  // at the time last scheduled for it
   bool changed() const { return !dirty_.empty(); }
 
   // From the last bit leaving to delivery.
-  Picoseconds latency(int from, int to) const;
+  Picoseconds latency(int from, int to) const { return topology_.latency(from, to); }
 
   // Shares the links anew after changes and calls schedule(flow, version, end) for every flow whose end moved; a flow's
   // earlier events are void.
@@ -39,17 +38,26 @@ class Network {
 
   std::uint32_t version(std::uint32_t flow) const { return flows_[flow].version; }
   double rate(std::uint32_t flow) const { return flows_[flow].rate; }
+  // The links of a flow that has started and not ended.
+  std::span<const std::uint32_t> links(std::uint32_t flow) const {
+    const Flow& of = flows_[flow];
+    return {of.count <= 2 ? of.links : routes_.data() + std::size_t{flow} * topology_.longest(), of.count};
+  }
+  const Topology& topology() const { return topology_; }
+  double capacity(std::uint32_t link) const { return links_[link].capacity; }
 
  private:
   struct alignas(64) Flow {
-    std::uint32_t links[2] = {0, 0};
+    std::uint32_t links[2] = {0, 0};  // where there are no more
     std::uint32_t version = 0;
     std::uint32_t mark = 0;
     double rate = 0;       // B/s
     double remaining = 0;  // bytes at `updated`
     double fresh = 0;      // rate being solved
     Picoseconds updated = 0, end = 0;
+    std::uint32_t count = 0;  // links
   };
+  static_assert(sizeof(Flow) == 64);
   // Flows on one link, in order of their start. A link seldom carries more than a few: these lie in the link itself.
   class FlowList {
    public:
@@ -100,14 +108,19 @@ class Network {
   void touch(std::uint32_t link);
   void resolve(Picoseconds now);
   void share(Picoseconds now);
+  std::size_t fill(std::uint32_t tightest, double rate);
   void set_rate(std::uint32_t flow, double rate, Picoseconds now);
 
-  int ranks_;
-  int devices_per_node_, nics_;
-  Picoseconds intra_latency_, inter_latency_;
-  std::vector<int> placement_;
-  std::vector<Link> links_;  // port out of rank, port in, NIC out, NIC in, loop of rank
-  std::uint32_t nic_base_, loop_base_, nic_count_;
+  struct Level {  // what a link leaves each of its flows, at least
+    double rate;
+    std::uint32_t order, link;
+    bool operator>(const Level& other) const { return rate != other.rate ? rate > other.rate : order > other.order; }
+  };
+
+  Topology topology_;
+  std::vector<Link> links_;
+  std::vector<std::uint32_t> routes_;            // of flows over more than two links, room for the longest each
+  std::vector<Level> levels_;                    // heap
   static constexpr std::uint32_t kOwnFlows = 2;  // of a sender that have a place of their own
   std::vector<Flow> flows_;                      // kOwnFlows of each rank, then those beyond
   std::vector<std::uint8_t> own_free_;           // by rank: which of its own are free

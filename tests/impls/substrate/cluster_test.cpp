@@ -339,10 +339,10 @@ TEST(Cluster, AnExceptionOfARankLeavesTheFabricUsable) {
   EXPECT_EQ(fabric.run(uneven_ring).ranks.size(), 4U);
 }
 
-TEST(Cluster, ATopologyThatIsNoSwitchIsRefusedByName) {
-  datasets::Cluster ring = nodes_of(4, 2, 1);
-  ring.topology = "ring";
-  EXPECT_THAT(message_of<UserError>([&] { fabric_of(ring, 8); }), HasSubstr("topology ring is not modelled"));
+TEST(Cluster, ATopologyThatNobodyKnowsIsRefusedByName) {
+  datasets::Cluster other = nodes_of(4, 2, 1);
+  other.topology = "hypercube";
+  EXPECT_THAT(message_of<UserError>([&] { fabric_of(other, 8); }), HasSubstr("topology hypercube is not modelled"));
 }
 
 TEST(Cluster, MoreRanksThanDevicesAreRefused) {
