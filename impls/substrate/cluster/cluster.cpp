@@ -9,6 +9,7 @@
 
 #include "impls/substrate/cluster/channels.h"
 #include "impls/substrate/cluster/event_queue.h"
+#include "impls/substrate/cluster/group_rounds.h"
 #include "impls/substrate/cluster/network.h"
 #include "impls/substrate/fabric/rank.h"
 #include "impls/substrate/fabric/wait_report.h"
@@ -91,6 +92,7 @@ struct ClusterFabric::Simulation {
   std::vector<OpId> free_ops;          // of those beyond
   std::vector<OpId> flow_send;         // send half of each flow
   std::array<CachedCost, kCachedCosts> costs;
+  std::optional<GroupRounds> groups;
   std::uint64_t events = 0;
   bool closing = false;
 
@@ -210,6 +212,8 @@ struct ClusterFabric::Simulation {
       for (const OpId op : {seat.first, seat.second})
         if (op != kNoOp && ops[op].state != OpState::done)
           text += "\n  " + describe_wait(seat.rank.id(), ops[op].half());
+      const std::string group = groups ? groups->waits_for(seat.rank.id()) : std::string();
+      if (!group.empty()) text += "\n  " + group;
     }
     if (stuck == 0) return;
     if (stuck > kNamedInDeadlock) text += fmt::format("\n  and {} more ranks", stuck - kNamedInDeadlock);
@@ -236,6 +240,10 @@ ClusterFabric::~ClusterFabric() = default;
 
 int ClusterFabric::size() const { return setup_.ranks; }
 
+GroupEvents* ClusterFabric::group_events() {
+  return simulation_ && simulation_->groups ? &*simulation_->groups : nullptr;
+}
+
 RunReport ClusterFabric::run(const Program& program, const TimelineOptions& timeline) {
   simulation_ =
       std::make_unique<Simulation>(Network(setup_.cluster, setup_.placement, setup_.memory_bandwidth), setup_.ranks);
@@ -245,6 +253,15 @@ RunReport ClusterFabric::run(const Program& program, const TimelineOptions& time
     ~Closer() { simulation.close(); }
   } closer{simulation};
 
+  if (setup_.groups_as_events)
+    simulation.groups.emplace(
+        setup_, simulation.network.topology(), simulation.queue.clock(),
+        [&simulation](int rank, std::coroutine_handle<> continuation) {
+          simulation.at[static_cast<std::size_t>(rank)]->continuation = continuation;
+        },
+        [&simulation](int rank, Picoseconds time) {
+          simulation.queue.push_continuation(time, static_cast<std::uint32_t>(rank));
+        });
   for (int r = 0; r < setup_.ranks; ++r) {
     Seat& seat = simulation.seats.emplace_back(*this, r);
     simulation.at.push_back(&seat);

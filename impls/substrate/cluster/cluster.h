@@ -21,6 +21,8 @@ struct ClusterSetup {
   double memory_bandwidth = 0;  // B/s of one device, for a message of a rank to itself
   int ranks = 1;
   std::vector<int> placement = {};  // slot of each rank; empty: rank r in slot r
+  // A GroupEvent is one event, of the cost of its program of messages alone on the links; else it is that program.
+  bool groups_as_events = false;
 };
 
 class ClusterFabric final : public Fabric {
@@ -32,6 +34,7 @@ class ClusterFabric final : public Fabric {
   std::string_view name() const override { return "cluster"; }
   bool real() const override { return false; }
   int size() const override;
+  GroupEvents* group_events() override;
   RunReport run(const Program& program, const TimelineOptions& timeline = {}) override;
 
  protected:

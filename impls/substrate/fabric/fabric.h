@@ -20,6 +20,7 @@
 namespace assay::substrate {
 
 class BufferPlace;
+class GroupEvents;
 class Rank;
 template <class Body>
 class Computation;
@@ -110,6 +111,9 @@ class Fabric {
   virtual int size() const = 0;
   // Where buffers of a rank lie; null: in host memory.
   virtual std::shared_ptr<BufferPlace> place(int /*rank*/) { return nullptr; }
+
+  // Null where collectives of groups are messages (group_event.h).
+  virtual GroupEvents* group_events() { return nullptr; }
 
   // Runs `program` on every rank to its end. Throws what a rank threw (of the lowest rank that did), or Deadlock.
   virtual RunReport run(const Program& program, const TimelineOptions& timeline = {}) = 0;

@@ -25,6 +25,9 @@ class Group {
     return members_ ? (*members_)[static_cast<std::size_t>(index)] : first_ + index * stride_;
   }
 
+  // How far apart members are; 0: they are listed one by one.
+  int stride() const { return members_ ? 0 : stride_; }
+
   // Of `count` consecutive members, which must divide the size: that with this rank; and that of the members at its
   // place in every such block.
   Group block(int count) const;

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <new>
 
+#include "impls/substrate/fabric/group.h"
+
 namespace assay::substrate {
 
 namespace {
@@ -224,6 +226,33 @@ RankReport Rank::take_report(std::vector<Interval>& intervals) {
   intervals_.clear();
   withdrawn_.clear();
   return std::move(report_);
+}
+
+void Rank::count_group(const Group& group, const RankReport& counted, std::span<const LedgerEntry> held,
+                       const char* name, Picoseconds start, Picoseconds since) {
+  for (const MessageLogEntry& each : counted.messages.entries()) {
+    MessageLogEntry& log = report_.messages[report_.messages.entry(group.member(each.peer), each.tag, each.direction)];
+    log.messages += each.messages;
+    log.bytes += each.bytes;
+    log.in_flight += each.in_flight;
+  }
+  const Picoseconds time = now();
+  std::vector<std::uint32_t> entries;
+  for (const LedgerEntry& each : held)
+    entries.push_back(report_.memory.charge(each.name, each.category, each.at_peak, time));
+  for (std::size_t i = 0; i < held.size(); ++i) report_.memory.release(entries[i], held[i].at_peak, time);
+  Picoseconds worked = 0;
+  for (std::size_t e = 0; e < kEngines; ++e) {
+    report_.busy[e] += counted.busy[e];
+    worked += counted.busy[e];
+  }
+  record(Lane::send, name, start, time);
+  if (time <= since) return;
+  // What it computed itself, the additions, is not held against the wire.
+  const Picoseconds exposed = std::max<Picoseconds>(0, time - since - worked);
+  report_.exposed += exposed;
+  report_.exposed_transfer += std::min(exposed, std::max<Picoseconds>(0, time - std::max(since, start)));
+  record(Lane::wait, name, since, time);
 }
 
 std::shared_ptr<Storage> Rank::make_storage(std::int64_t bytes) {

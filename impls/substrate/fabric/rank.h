@@ -27,6 +27,8 @@ struct Expect {
   Memory category = Memory::communication;
 };
 
+class Group;
+
 // Message halves under way. Awaiting completes them; destroying it earlier withdraws them.
 class PendingMessage {
  public:
@@ -116,6 +118,8 @@ class Rank {
                     std::source_location where = std::source_location::current());
   Transfer receive(int peer, Buffer into, Tag tag, std::source_location where = std::source_location::current());
 
+  GroupEvents* group_events() const { return fabric_->group_events(); }
+
   const MemoryLedger& memory() const { return report_.memory; }
   const MessageLog& messages() const { return report_.messages; }
 
@@ -129,6 +133,10 @@ class Rank {
     report_.busy[static_cast<std::size_t>(engine)] += end - start;
     record(engine == Engine::compute ? Lane::compute : Lane::copy, name, start, end);
   }
+  // Adds what its part of a group's program counted, peers by member, which began at `start` and which the rank has
+  // waited for since `since`.
+  void count_group(const Group& group, const RankReport& counted, std::span<const LedgerEntry> held, const char* name,
+                   Picoseconds start, Picoseconds since);
   void finish_at(Picoseconds time) { report_.finish = time; }
 
  private:
