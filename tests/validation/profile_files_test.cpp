@@ -60,6 +60,7 @@ TEST(LinearProfile, OfAnotherModelAndMachineIsReadInAnyOrderWithAnyLineEnds) {
 
 TEST(LinearProfile, WhatIsWrongIsOneLine) {
   EXPECT_EQ(refusal(linear, ""), "FILE:1: empty, expected a header of column names");
+  EXPECT_EQ(refusal(linear, std::string("SQLite format 3\0\1\n", 18)), "FILE: not text, expected a profile in CSV");
   EXPECT_EQ(refusal(linear, kLinear), "FILE: no rows, expected at least one measurement below the header");
   EXPECT_THAT(refusal(linear, "model,n_head\nm,4\n"), HasSubstr("FILE:1: column n_kv_head is missing, expected model"));
   EXPECT_THAT(

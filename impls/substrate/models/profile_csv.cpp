@@ -38,6 +38,8 @@ ProfileCsv::ProfileCsv(const std::string& file) : file_(file) {
   std::string line;
   if (!std::getline(stream, line) || line.empty() || line == "\r")
     throw UserError(fmt::format("{}:1: empty, expected a header of column names", file));
+  if (line.find('\0') != std::string::npos)
+    throw UserError(fmt::format("{}: not text, expected a profile in CSV", file));
   if (line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // spreadsheets begin a file with it
   header_ = split(line);
   for (std::size_t i = 0; i < header_.size(); ++i)
