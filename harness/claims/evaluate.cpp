@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "harness/claims/baselines.h"
 #include "harness/claims/grid.h"
 #include "harness/claims/residuals.h"
 
@@ -53,6 +54,11 @@ Projector registered_projector(const std::string& technique) {
   return found == nullptr ? nullptr : found->project;
 }
 
+Projector baseline_projector(const Claim& claim, FindProjector find) {
+  if (const Projector own = find(claim.baseline)) return own;
+  return projector_of_baselines(claim.technique);
+}
+
 Outcome evaluate(const Claim& claim, const Library& library, std::string_view data_root, FindProjector find) {
   if (claim.kind == "untestable") {
     Outcome outcome;
@@ -64,7 +70,7 @@ Outcome evaluate(const Claim& claim, const Library& library, std::string_view da
   if (technique == nullptr) return not_mapped(claim, "");
   if (claim.configurations.empty()) return not_mapped(claim, "no configuration");
   const bool compared = claim.form == Form::ratio || claim.form == Form::difference;
-  const Projector baseline = compared ? find(claim.baseline) : nullptr;
+  const Projector baseline = compared ? baseline_projector(claim, find) : nullptr;
   if (compared && baseline == nullptr) return not_mapped(claim, "baseline " + claim.baseline);
 
   try {

@@ -31,6 +31,8 @@ struct Outcome {
 // Finds the projector of a technique; null when it has none. Normally the registry's.
 using FindProjector = Projector (*)(const std::string& technique);
 Projector registered_projector(const std::string& technique);
+// Of the claim's baseline: a technique's own, else what the claim's technique knows of the other side; null when none.
+Projector baseline_projector(const Claim& claim, FindProjector find = registered_projector);
 
 Outcome evaluate(const Claim& claim, const Library& library, std::string_view data_root,
                  FindProjector find = registered_projector);

@@ -274,7 +274,7 @@ std::optional<HingeTable> hinge(const Claim& claim, const Library& library, std:
                                 FindProjector find) {
   const Projector technique = find(claim.technique);
   const bool compared = claim.form == Form::ratio || claim.form == Form::difference;
-  const Projector baseline = compared ? find(claim.baseline) : nullptr;
+  const Projector baseline = compared ? baseline_projector(claim, find) : nullptr;
   if (claim.kind == "untestable" || technique == nullptr || (compared && baseline == nullptr) ||
       claim.configurations.empty())
     return std::nullopt;
