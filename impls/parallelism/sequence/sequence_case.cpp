@@ -131,15 +131,26 @@ std::vector<double> SequenceData::gather(const ShardedTensor& tensor, bool wide,
 
 bool SequenceData::compares_all() const { return plan_.problem.flops() <= kFullOracleFlops; }
 
-// [B][L][H] of parts [B][L][H / P].
+// [B][L][H] of parts [B][tokens of the group of ranks, in the order of the sequence][heads of the rank].
 std::vector<double> SequenceData::gather_lse_by_heads() const {
   const SequenceProblem& p = plan_.problem;
-  const int each = p.heads / p.ranks;
+  const int group = plan_.head_ranks, each = p.heads / group;
   std::vector<double> all(static_cast<std::size_t>(p.batch * p.length * p.heads));
-  for (int r = 0; r < p.ranks; ++r)
-    for (std::int64_t row = 0; row < p.batch * p.length; ++row)
-      for (int h = 0; h < each; ++h)
-        all[static_cast<std::size_t>(row * p.heads + r * each + h)] = at(lse_, true, r, row * each + h);
+  for (int r = 0; r < p.ranks; ++r) {
+    std::vector<std::int64_t> tokens;
+    for (int other = r / group * group; other < r / group * group + group; ++other) {
+      const std::vector<std::int64_t> theirs = plan_.layout.positions(other);
+      tokens.insert(tokens.end(), theirs.begin(), theirs.end());
+    }
+    std::ranges::sort(tokens);
+    const auto count = static_cast<std::int64_t>(tokens.size());
+    for (int b = 0; b < p.batch; ++b)
+      for (std::int64_t t = 0; t < count; ++t)
+        for (int h = 0; h < each; ++h) {
+          const std::int64_t to = (b * p.length + tokens[static_cast<std::size_t>(t)]) * p.heads;
+          all[static_cast<std::size_t>(to + (r % group) * each + h)] = at(lse_, true, r, (b * count + t) * each + h);
+        }
+  }
   return all;
 }
 
@@ -169,7 +180,7 @@ Check SequenceData::compare(std::uint64_t seed) const {
   const SequenceProblem& p = plan_.problem;
   if (!reference_) refer(seed);
   OracleOutputs got{.o = gather(o_, false, p.heads, p.head_dim, false),
-                    .lse = plan_.lse_by_heads ? gather_lse_by_heads() : gather(lse_, true, p.heads, 1, false)};
+                    .lse = plan_.head_ranks > 1 ? gather_lse_by_heads() : gather(lse_, true, p.heads, 1, false)};
   if (p.backward) {
     got.dq = gather(dq_, true, p.heads, p.head_dim, false);
     got.dk = gather(d_kv_, true, p.kv_heads, p.head_dim, false);

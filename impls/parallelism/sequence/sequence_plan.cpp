@@ -20,8 +20,8 @@ double SequenceProblem::flops() const {
   return (backward ? 14 : 4) * pairs * heads * head_dim * batch;
 }
 
-SequencePlan::SequencePlan(const SequenceProblem& layer)
-    : problem(layer), layout(layer.layout, layer.length, layer.ranks), block(layer.block()) {}
+SequencePlan::SequencePlan(const SequenceProblem& layer, int members)
+    : problem(layer), layout(layer.layout, layer.length, layer.ranks, members), block(layer.block()) {}
 
 substrate::OpDtype SequencePlan::matrix_dtype() const {
   return problem.dtype == substrate::DType::bf16 ? substrate::OpDtype::bf16 : substrate::OpDtype::fp32;

@@ -26,12 +26,14 @@ struct SequenceProblem {
 
 // Everything about shards that a rank needs to know before its program starts.
 struct SequencePlan {
-  explicit SequencePlan(const SequenceProblem& layer);
+  // `members`: consecutive ranks that a share of the sequence is dealt on to (SequenceLayout).
+  explicit SequencePlan(const SequenceProblem& layer, int members = 1);
 
   SequenceProblem problem;
   SequenceLayout layout;
   BlockShape block;
-  bool lse_by_heads = false;        // where a scheme shards attention by heads
+  // Consecutive ranks that have the same tokens in attention, each a part of the heads; 1: a rank has its tokens' own.
+  int head_ranks = 1;
   bool gradients_in_dtype = false;  // dQ, dK, dV have been stored in the layer's dtype, not only accumulated in float32
 
   std::int64_t pairs(int rank, int key_rank) const { return layout.pairs(rank, key_rank, problem.causal); }
@@ -43,9 +45,12 @@ struct SequencePlan {
     return 2 * layout.tokens(rank) * problem.batch * problem.kv_heads * problem.head_dim;
   }
   std::int64_t rows(int rank) const { return layout.tokens(rank) * problem.batch * problem.heads; }
-  // Of the log-sum-exp a rank ends up with: of its tokens and all heads, or of all tokens and its heads.
+  // Of the log-sum-exp a rank ends up with: of the tokens of all `head_ranks` ranks and its part of the heads.
   std::int64_t lse_rows(int rank) const {
-    return lse_by_heads ? problem.length * problem.batch * (problem.heads / problem.ranks) : rows(rank);
+    std::int64_t tokens = 0;
+    const int first = rank / head_ranks * head_ranks;
+    for (int r = first; r < first + head_ranks; ++r) tokens += layout.tokens(r);
+    return tokens * problem.batch * (problem.heads / head_ranks);
   }
   std::int64_t q_bytes(int rank) const { return q_elements(rank) * size_of(problem.dtype); }
   std::int64_t kv_bytes(int rank) const { return kv_elements(rank) * size_of(problem.dtype); }

@@ -24,6 +24,7 @@
 namespace assay::parallelism {
 
 using substrate::Buffer;
+using substrate::Group;
 using substrate::Memory;
 using substrate::OpKind;
 using substrate::OpWork;
@@ -37,7 +38,7 @@ UlyssesPlan::UlyssesPlan(const SequenceProblem& layer)
       kv_heads(std::max(1, layer.kv_heads / layer.ranks)),
       copies(std::max(1, layer.ranks / layer.kv_heads)),
       local(layer.block()) {
-  lse_by_heads = true;
+  head_ranks = layer.ranks;
   gradients_in_dtype = true;
   local.heads = q_heads;
   local.kv_heads = kv_heads;
@@ -116,14 +117,14 @@ std::vector<std::int64_t> places_of(const UlyssesPlan& plan, int source) {
 }
 
 struct Layer {
-  Rank& rank;
+  Group group;
   const UlyssesPlan& plan;
-  int me = rank.id();
+  Rank& rank = group.rank();
+  int me = group.id();
   std::int64_t mine = plan.layout.tokens(me);
   std::int64_t all = plan.problem.length;
-  Buffer q, kv, o, lse;                       // inputs and output of the rank's tokens; lse of its heads
-  Buffer q_all, kv_all, o_all;                // of all tokens and the rank's heads
-  std::vector<std::int64_t> everywhere = {};  // 0 .. L-1, of real data only
+  Buffer q, kv, o;  // inputs and output of the rank's tokens
+  RingShard gathered;  // of all tokens and the rank's heads
 
   // Slabs of a whole tensor, K or V of a pair, or a part of a message, which has Q, K and V one after the other.
   std::int64_t kv_offset(std::int64_t tokens, int heads, int which) const {
@@ -133,13 +134,13 @@ struct Layer {
   std::vector<Buffer> outgoing(const char* name, std::int64_t (UlyssesPlan::*elements)(int) const,
                                bool to_heads) const {
     std::vector<Buffer> parts;
-    for (int p = 0; p < rank.size(); ++p)
+    for (int p = 0; p < group.size(); ++p)
       parts.push_back(rank.allocate(name, Memory::communication, plan.bytes((plan.*elements)(to_heads ? me : p))));
     return parts;
   }
   std::vector<std::int64_t> expected(std::int64_t (UlyssesPlan::*elements)(int) const, bool to_heads) const {
     std::vector<std::int64_t> bytes;
-    for (int p = 0; p < rank.size(); ++p) bytes.push_back(plan.bytes((plan.*elements)(to_heads ? p : me)));
+    for (int p = 0; p < group.size(); ++p) bytes.push_back(plan.bytes((plan.*elements)(to_heads ? p : me)));
     return bytes;
   }
 
@@ -158,18 +159,18 @@ struct Layer {
   }
 
   // [B][L/P][H][d] of `tokens` (Q alone: `pair` null; with K, V: not) to [B][L][H/P][d].
-  Task<> tokens_to_heads(const Buffer& tokens, const Buffer* pair, Buffer& heads, Buffer* heads_pair, Tag tag);
-  Task<> forward();
-  Task<> backward(SequenceMemory memory);
+  Task<> tokens_to_heads(const Buffer& tokens, const Buffer* pair, Buffer& of_heads, Buffer* heads_pair, Tag tag);
+  Task<> forward(const ShardPass& attend);
+  Task<> backward(SequenceMemory memory, const ShardPass& attend);
 };
 
-Task<> Layer::tokens_to_heads(const Buffer& tokens, const Buffer* pair, Buffer& heads, Buffer* heads_pair, Tag tag) {
+Task<> Layer::tokens_to_heads(const Buffer& tokens, const Buffer* pair, Buffer& of_heads, Buffer* heads_pair, Tag tag) {
   const auto elements = pair != nullptr ? &UlyssesPlan::qkv_elements : &UlyssesPlan::context_elements;
   const SequenceProblem& p = plan.problem;
   const int qh = plan.q_heads, kh = plan.kv_heads;
   std::vector<Buffer> parts = outgoing("parts by heads", elements, true);
-  co_await rank.copy(plan.bytes((plan.*elements)(me)) * rank.size(), [&] {
-    for (int to = 0; to < rank.size(); ++to) {
+  co_await rank.copy(plan.bytes((plan.*elements)(me)) * group.size(), [&] {
+    for (int to = 0; to < group.size(); ++to) {
       std::byte* part = parts[static_cast<std::size_t>(to)].write<std::byte>().data();
       move_tokens(bytes_of(tokens), p.heads, plan.first_q(to), qh, part, true);
       for (int v = 0; pair != nullptr && v < 2; ++v)
@@ -178,20 +179,20 @@ Task<> Layer::tokens_to_heads(const Buffer& tokens, const Buffer* pair, Buffer& 
     }
   });
   std::vector<Buffer> arrived =
-      co_await all_to_all(rank, std::move(parts), expected(elements, true), tag, "parts by tokens");
-  heads = rank.allocate("q or context of the heads", Memory::activation, plan.bytes(plan.elements(all, qh)));
+      co_await all_to_all(group, std::move(parts), expected(elements, true), tag, "parts by tokens");
+  of_heads = rank.allocate("q or context of the heads", Memory::activation, plan.bytes(plan.elements(all, qh)));
   if (pair != nullptr)
     *heads_pair = rank.allocate("kv of the heads", Memory::activation, plan.bytes(2 * plan.elements(all, kh)));
   co_await rank.copy(plan.bytes(plan.elements(all, pair != nullptr ? qh + 2 * kh : qh)), [&] {
     if (plan.deaf_to >= 0) {  // else the memory may hold what an earlier run heard
-      std::ranges::fill(heads.write<std::byte>(), std::byte{0});
+      std::ranges::fill(of_heads.write<std::byte>(), std::byte{0});
       if (pair != nullptr) std::ranges::fill(heads_pair->write<std::byte>(), std::byte{0});
     }
-    for (int from = 0; from < rank.size(); ++from) {
+    for (int from = 0; from < group.size(); ++from) {
       if (from == plan.deaf_to) continue;
       std::byte* part = arrived[static_cast<std::size_t>(from)].write<std::byte>().data();
       const std::int64_t theirs = plan.layout.tokens(from);
-      move_heads(heads.write<std::byte>().data(), qh, from, part, false);
+      move_heads(of_heads.write<std::byte>().data(), qh, from, part, false);
       for (int v = 0; pair != nullptr && v < 2; ++v)
         move_heads(heads_pair->write<std::byte>().data() + kv_offset(all, kh, v), kh, from,
                    part + plan.bytes(plan.elements(theirs, qh)) + kv_offset(theirs, kh, v), false);
@@ -199,97 +200,65 @@ Task<> Layer::tokens_to_heads(const Buffer& tokens, const Buffer* pair, Buffer& 
   });
 }
 
-Task<> Layer::forward() {
+Task<> Layer::forward(const ShardPass& attend) {
   const SequenceProblem& p = plan.problem;
-  co_await tokens_to_heads(q, &kv, q_all, &kv_all, kToHeads);
+  co_await tokens_to_heads(q, &kv, gathered.q, &gathered.kv, kToHeads);
   q = Buffer();
   kv = Buffer();
 
   const std::int64_t context = plan.elements(all, plan.q_heads);
-  o_all = rank.allocate("context of the heads", Memory::activation, plan.bytes(context));
-  {
-    // In float32 the output itself is the accumulator.
-    const bool separate = p.dtype != substrate::DType::f32;
-    Buffer wide = separate ? rank.allocate("o accumulator", Memory::workspace, context * 4) : Buffer();
-    Buffer& acc = separate ? wide : o_all;
-    co_await rank.compute(plan.forward_work(), [&] {
-      std::ranges::fill(acc.write<float>(), 0.0F);
-      std::ranges::fill(lse.write<float>(), -std::numeric_limits<float>::infinity());
-      const std::byte* keys = kv_all.read<std::byte>().data();
-      block_forward(plan.local, q_all.read<std::byte>().data(), everywhere, keys,
-                    keys + kv_offset(all, plan.kv_heads, 1), everywhere, merge_rescaled, acc.write<float>().data(),
-                    lse.write<float>().data());
-      if (plan.round_output)
-        for (float& each : acc.write<float>()) each = substrate::to_float(substrate::to_bf16(each));
-      if (separate) store(p.dtype, acc.read<float>().data(), context, o_all.write<std::byte>().data());
-    });
-  }
+  gathered.o = rank.allocate("context of the heads", Memory::activation, plan.bytes(context));
+  co_await attend(rank, gathered);
   if (!p.backward) {
-    q_all = Buffer();
-    kv_all = Buffer();
+    gathered.q = Buffer();
+    gathered.kv = Buffer();
   }
 
   std::vector<Buffer> parts = outgoing("parts by tokens", &UlyssesPlan::context_elements, false);
   co_await rank.copy(plan.bytes(context), [&] {
-    for (int to = 0; to < rank.size(); ++to)
-      move_heads(o_all.write<std::byte>().data(), plan.q_heads, to,
+    for (int to = 0; to < group.size(); ++to)
+      move_heads(gathered.o.write<std::byte>().data(), plan.q_heads, to,
                  parts[static_cast<std::size_t>(to)].write<std::byte>().data(), true);
   });
-  if (!p.backward) o_all = Buffer();
+  if (!p.backward) gathered.o = Buffer();
   std::vector<Buffer> arrived = co_await all_to_all(
-      rank, std::move(parts), expected(&UlyssesPlan::context_elements, false), kContext, "parts by heads");
+      group, std::move(parts), expected(&UlyssesPlan::context_elements, false), kContext, "parts by heads");
   co_await rank.copy(plan.q_bytes(me), [&] {
-    for (int from = 0; from < rank.size(); ++from)
+    for (int from = 0; from < group.size(); ++from)
       move_tokens(o.write<std::byte>().data(), p.heads, plan.first_q(from), plan.q_heads,
                   arrived[static_cast<std::size_t>(from)].write<std::byte>().data(), false);
   });
 }
 
-Task<> Layer::backward(SequenceMemory memory) {
+Task<> Layer::backward(SequenceMemory memory, const ShardPass& attend) {
   const SequenceProblem& p = plan.problem;
   const int qh = plan.q_heads, kh = plan.kv_heads, d = p.head_dim;
   const std::int64_t q_count = plan.elements(all, qh), kv_count = plan.elements(all, kh);
   Buffer d_out = rank.adopt("do", Memory::input, plan.q_bytes(me), memory.d_out);
-  Buffer d_context;
-  co_await tokens_to_heads(d_out, nullptr, d_context, nullptr, kContextGradient);
+  co_await tokens_to_heads(d_out, nullptr, gathered.d_out, nullptr, kContextGradient);
   d_out = Buffer();
 
-  Buffer delta = rank.allocate("delta", Memory::workspace, plan.lse_rows(me) * 4);
-  co_await rank.compute(plan.pointwise_work(q_count, 2.0 * size_of(p.dtype)), [&] {
-    row_delta(plan.local, d_context.read<std::byte>().data(), o_all.read<std::byte>().data(), plan.lse_rows(me),
-              delta.write<float>().data());
-  });
-  o_all = Buffer();
-
-  Buffer dq = rank.allocate("dq of the heads", Memory::workspace, q_count * 4);
-  Buffer d_kv = rank.allocate("dkv of the heads", Memory::workspace, 2 * kv_count * 4);
-  co_await rank.compute(plan.backward_work(), [&] {
-    std::ranges::fill(dq.write<float>(), 0.0F);
-    float* gradient = d_kv.write<float>().data();
-    const std::byte* keys = kv_all.read<std::byte>().data();
-    block_backward(plan.local, q_all.read<std::byte>().data(), everywhere, keys, keys + kv_offset(all, kh, 1),
-                   everywhere, d_context.read<std::byte>().data(), lse.read<float>().data(), delta.read<float>().data(),
-                   dq.write<float>().data(), gradient, gradient + kv_count);
-  });
-  d_context = Buffer();
-  delta = Buffer();
-  q_all = Buffer();
-  kv_all = Buffer();
+  gathered.dq = rank.allocate("dq of the heads", Memory::workspace, q_count * 4);
+  co_await attend(rank, gathered);
+  gathered.o = Buffer();
+  gathered.d_out = Buffer();
+  gathered.q = Buffer();
+  gathered.kv = Buffer();
 
   // Gradients leave the kernel in the dtype of the layer, Q's and then K's and V's, as they travel.
   Buffer narrow = rank.allocate("gradients of the heads", Memory::activation, plan.bytes(q_count + 2 * kv_count));
   co_await rank.compute(plan.pointwise_work(q_count + 2 * kv_count, 4.0 + size_of(p.dtype)), [&] {
     std::byte* to = narrow.write<std::byte>().data();
-    store(p.dtype, dq.read<float>().data(), q_count, to);
-    store(p.dtype, d_kv.read<float>().data(), 2 * kv_count, to + plan.bytes(q_count));
+    store(p.dtype, gathered.dq.read<float>().data(), q_count, to);
+    store(p.dtype, gathered.d_kv.read<float>().data(), 2 * kv_count, to + plan.bytes(q_count));
   });
-  dq = Buffer();
-  d_kv = Buffer();
+  gathered.dq = Buffer();
+  gathered.d_kv = Buffer();
 
   std::vector<Buffer> parts = outgoing("parts by tokens", &UlyssesPlan::qkv_elements, false);
   co_await rank.copy(plan.bytes(q_count + 2 * kv_count), [&] {
     std::byte* from = narrow.write<std::byte>().data();
-    for (int to = 0; to < rank.size(); ++to) {
+    for (int to = 0; to < group.size(); ++to) {
       std::byte* part = parts[static_cast<std::size_t>(to)].write<std::byte>().data();
       const std::int64_t theirs = plan.layout.tokens(to);
       move_heads(from, qh, to, part, true);
@@ -300,15 +269,15 @@ Task<> Layer::backward(SequenceMemory memory) {
   });
   narrow = Buffer();
   const std::vector<Buffer> arrived = co_await all_to_all(
-      rank, std::move(parts), expected(&UlyssesPlan::qkv_elements, false), kGradients, "parts by heads");
+      group, std::move(parts), expected(&UlyssesPlan::qkv_elements, false), kGradients, "parts by heads");
 
   Buffer dq_mine = rank.adopt("dq", Memory::output, plan.q_elements(me) * 4, memory.dq);
   Buffer d_kv_mine = rank.adopt("dkv", Memory::output, plan.gradient_bytes(me), memory.d_kv);
-  const std::int64_t received = plan.qkv_elements(me) * rank.size();
+  const std::int64_t received = plan.qkv_elements(me) * group.size();
   co_await rank.compute(plan.pointwise_work(received, 4.0 + size_of(p.dtype)), [&] {
     std::vector<float> row(static_cast<std::size_t>(std::max(qh, kh) * d));
     std::ranges::fill(d_kv_mine.write<float>(), 0.0F);
-    for (int from = 0; from < rank.size(); ++from) {
+    for (int from = 0; from < group.size(); ++from) {
       const std::byte* part = arrived[static_cast<std::size_t>(from)].read<std::byte>().data();
       const std::int64_t rows = mine * p.batch;
       for (std::int64_t t = 0; t < rows; ++t)
@@ -325,19 +294,70 @@ Task<> Layer::backward(SequenceMemory memory) {
   });
 }
 
+// Unchanged attention of the rank's heads over the whole sequence.
+Task<> attend(Rank& rank, const UlyssesPlan& plan, RingShard& heads) {
+  const SequenceProblem& p = plan.problem;
+  const std::int64_t context = plan.elements(p.length, plan.q_heads);
+  // In float32 the output itself is the accumulator.
+  const bool separate = p.dtype != substrate::DType::f32;
+  Buffer wide = separate ? rank.allocate("o accumulator", Memory::workspace, context * 4) : Buffer();
+  Buffer& acc = separate ? wide : heads.o;
+  co_await rank.compute(plan.forward_work(), [&] {
+    std::ranges::fill(acc.write<float>(), 0.0F);
+    std::ranges::fill(heads.lse.write<float>(), -std::numeric_limits<float>::infinity());
+    const std::byte* keys = heads.kv.read<std::byte>().data();
+    block_forward(plan.local, heads.q.read<std::byte>().data(), heads.positions, keys,
+                  keys + plan.bytes(plan.elements(p.length, plan.kv_heads)), heads.positions, merge_rescaled,
+                  acc.write<float>().data(), heads.lse.write<float>().data());
+    if (plan.round_output)
+      for (float& each : acc.write<float>()) each = substrate::to_float(substrate::to_bf16(each));
+    if (separate) store(p.dtype, acc.read<float>().data(), context, heads.o.write<std::byte>().data());
+  });
+}
+
+Task<> attend_backward(Rank& rank, const UlyssesPlan& plan, RingShard& heads) {
+  const SequenceProblem& p = plan.problem;
+  const std::int64_t q_count = plan.elements(p.length, plan.q_heads);
+  const std::int64_t kv_count = plan.elements(p.length, plan.kv_heads);
+  Buffer delta = rank.allocate("delta", Memory::workspace, plan.lse_rows(0) * 4);
+  co_await rank.compute(plan.pointwise_work(q_count, 2.0 * size_of(p.dtype)), [&] {
+    row_delta(plan.local, heads.d_out.read<std::byte>().data(), heads.o.read<std::byte>().data(), plan.lse_rows(0),
+              delta.write<float>().data());
+  });
+  heads.o = Buffer();
+  heads.d_kv = rank.allocate("dkv of the heads", Memory::workspace, 2 * kv_count * 4);
+  co_await rank.compute(plan.backward_work(), [&] {
+    std::ranges::fill(heads.dq.write<float>(), 0.0F);
+    float* gradient = heads.d_kv.write<float>().data();
+    const std::byte* keys = heads.kv.read<std::byte>().data();
+    block_backward(plan.local, heads.q.read<std::byte>().data(), heads.positions, keys, keys + plan.bytes(kv_count),
+                   heads.positions, heads.d_out.read<std::byte>().data(), heads.lse.read<float>().data(),
+                   delta.read<float>().data(), heads.dq.write<float>().data(), gradient, gradient + kv_count);
+  });
+}
+
 }  // namespace
 
+Task<> layer_by_heads(Group group, const UlyssesPlan& plan, SequenceMemory memory, std::vector<std::int64_t> positions,
+                      ShardPass forward, ShardPass backward) {
+  Layer layer{.group = group, .plan = plan};
+  Rank& rank = group.rank();
+  layer.gathered.positions = std::move(positions);
+  layer.q = rank.adopt("q", Memory::input, plan.q_bytes(layer.me), memory.q);
+  layer.kv = rank.adopt("kv", Memory::input, plan.kv_bytes(layer.me), memory.kv);
+  layer.o = rank.adopt("o", Memory::output, plan.q_bytes(layer.me), memory.o);
+  layer.gathered.lse = rank.adopt("lse", Memory::output, plan.lse_rows(layer.me) * 4, memory.lse);
+  co_await layer.forward(forward);
+  if (plan.problem.backward) co_await layer.backward(memory, backward);
+}
+
 Task<> ulysses_layer(Rank& rank, const UlyssesPlan& plan, SequenceMemory memory) {
-  const int me = rank.id();
-  Layer layer{.rank = rank, .plan = plan};
-  if (rank.real())
-    for (std::int64_t t = 0; t < layer.all; ++t) layer.everywhere.push_back(t);
-  layer.q = rank.adopt("q", Memory::input, plan.q_bytes(me), memory.q);
-  layer.kv = rank.adopt("kv", Memory::input, plan.kv_bytes(me), memory.kv);
-  layer.o = rank.adopt("o", Memory::output, plan.q_bytes(me), memory.o);
-  layer.lse = rank.adopt("lse", Memory::output, plan.lse_rows(me) * 4, memory.lse);
-  co_await layer.forward();
-  if (plan.problem.backward) co_await layer.backward(memory);
+  std::vector<std::int64_t> everywhere;  // of real data only
+  for (std::int64_t t = 0; rank.real() && t < plan.problem.length; ++t) everywhere.push_back(t);
+  return layer_by_heads(
+      rank, plan, memory, std::move(everywhere),
+      [&plan](Rank& each, RingShard& heads) { return attend(each, plan, heads); },
+      [&plan](Rank& each, RingShard& heads) { return attend_backward(each, plan, heads); });
 }
 
 namespace {

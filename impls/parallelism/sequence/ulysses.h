@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "impls/parallelism/sequence/ring_attention.h"
 #include "impls/parallelism/sequence/sequence_plan.h"
+#include "impls/substrate/fabric/group.h"
 #include "impls/substrate/fabric/rank.h"
 
 namespace assay::parallelism {
@@ -45,5 +47,11 @@ struct UlyssesPlan : SequencePlan {
 // The layer: all-to-all from tokens to heads, attention of the rank's heads over the whole sequence, all-to-all back;
 // backward the other way round. lse stays with the heads, [B][L][H/P] of a rank.
 substrate::Task<> ulysses_layer(substrate::Rank& rank, const UlyssesPlan& plan, SequenceMemory memory);
+
+// The same exchanges over the members of a group, around any attention of a member's heads over the tokens of them all,
+// which lie in the order of plan.layout at `positions` of the sequence (real data only). Forward: O and lse from q and
+// kv; backward: dq (allocated) and d_kv (to be made) from d_out too.
+substrate::Task<> layer_by_heads(substrate::Group group, const UlyssesPlan& plan, SequenceMemory memory,
+                                 std::vector<std::int64_t> positions, ShardPass forward, ShardPass backward);
 
 }  // namespace assay::parallelism

@@ -28,7 +28,8 @@ ProgramMutant changed(const SequenceProblem& problem, const char* name, Change c
 
 std::unique_ptr<ProgramData> ulysses_data(const SequenceProblem& layer, std::optional<int> only) {
   SequencePlan plan(layer);
-  plan.lse_by_heads = plan.gradients_in_dtype = true;
+  plan.head_ranks = layer.ranks;
+  plan.gradients_in_dtype = true;
   return std::make_unique<SequenceData>(plan, only);
 }
 
