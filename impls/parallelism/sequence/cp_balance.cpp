@@ -12,6 +12,8 @@
 //
 // The exchange p2p is the loop of ring attention. Costs per rank of all-gather: forward P-1 messages of 2 c Hk d e
 // bytes; backward the same again and P-1 of 2 c Hk d 4.
+#include "impls/parallelism/sequence/cp_balance.h"
+
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -34,39 +36,30 @@ using substrate::Rank;
 using substrate::Tag;
 using substrate::Task;
 
+OpWork GatherPlan::over_all_keys(OpWork (RingPlan::*block_work)(int, int) const, int rank) const {
+  OpWork all;
+  for (int source = 0; source < problem.ranks; ++source) {
+    const OpWork one = (this->*block_work)(rank, source);
+    if (source == 0) {
+      all = one;
+      continue;
+    }
+    all.flops += one.flops;
+    all.exps += one.exps;
+    all.bytes += static_cast<double>(kv_bytes(source));
+  }
+  const std::int64_t queries = layout.tokens(rank);
+  std::int64_t seen = 0;
+  for (int source = 0; source < problem.ranks; ++source) seen += pairs(rank, source);
+  all.keys = queries == 0 ? 0 : (seen + queries - 1) / queries;
+  all.causal = false;
+  return all;
+}
+
 namespace {
 
 constexpr Tag kKeysValues{.value = 1, .name = "kv"};
 constexpr Tag kGradients{.value = 2, .name = "dkv"};
-
-struct GatherPlan : RingPlan {
-  using RingPlan::RingPlan;
-
-  // One operator on the keys of all ranks: what the blocks of a ring are together.
-  OpWork over_all_keys(OpWork (RingPlan::*block_work)(int, int) const, int rank) const {
-    OpWork all;
-    for (int source = 0; source < problem.ranks; ++source) {
-      const OpWork one = (this->*block_work)(rank, source);
-      if (source == 0) {
-        all = one;
-        continue;
-      }
-      all.flops += one.flops;
-      all.exps += one.exps;
-      all.bytes += static_cast<double>(kv_bytes(source));
-    }
-    const std::int64_t queries = layout.tokens(rank);
-    std::int64_t seen = 0;
-    for (int source = 0; source < problem.ranks; ++source) seen += pairs(rank, source);
-    all.keys = queries == 0 ? 0 : (seen + queries - 1) / queries;
-    all.causal = false;
-    return all;
-  }
-
-  // What is wrong in mutants.
-  int deaf_to = -1;                // keys and values of this rank are not taken in
-  bool own_gradient_only = false;  // dK and dV of other ranks' queries are left out
-};
 
 Task<std::vector<Buffer>> gathered(Rank& rank, const GatherPlan& plan, const Buffer& kv) {
   std::vector<std::int64_t> bytes;
@@ -76,7 +69,9 @@ Task<std::vector<Buffer>> gathered(Rank& rank, const GatherPlan& plan, const Buf
   co_return co_await all.arrived();
 }
 
-Task<> forward(Rank& rank, const GatherPlan& plan, RingShard& shard) {
+}  // namespace
+
+Task<> gather_attention_forward(Rank& rank, const GatherPlan& plan, RingShard& shard) {
   const int me = rank.id();
   const std::vector<Buffer> parts = co_await gathered(rank, plan, shard.kv);
   const bool separate = plan.problem.dtype != substrate::DType::f32;
@@ -97,7 +92,7 @@ Task<> forward(Rank& rank, const GatherPlan& plan, RingShard& shard) {
   });
 }
 
-Task<> backward(Rank& rank, const GatherPlan& plan, RingShard& shard) {
+Task<> gather_attention_backward(Rank& rank, const GatherPlan& plan, RingShard& shard) {
   const int me = rank.id();
   Buffer delta = rank.allocate("delta", Memory::workspace, plan.rows(me) * 4);
   co_await rank.compute(plan.pointwise_work(plan.q_elements(me), 2.0 * size_of(plan.problem.dtype)), [&] {
@@ -128,12 +123,14 @@ Task<> backward(Rank& rank, const GatherPlan& plan, RingShard& shard) {
   shard.d_kv = co_await scatter.sum();
 }
 
+namespace {
+
 RankProgram gather_of(GatherPlan plan) {
   return [plan = std::make_shared<const GatherPlan>(std::move(plan))](Rank& rank, ProgramData* data) {
     return sharded_layer(
         rank, *plan, sequence_memory(data, rank.id()),
-        [&plan = *plan](Rank& each, RingShard& shard) { return forward(each, plan, shard); },
-        [&plan = *plan](Rank& each, RingShard& shard) { return backward(each, plan, shard); });
+        [&plan = *plan](Rank& each, RingShard& shard) { return gather_attention_forward(each, plan, shard); },
+        [&plan = *plan](Rank& each, RingShard& shard) { return gather_attention_backward(each, plan, shard); });
   };
 }
 

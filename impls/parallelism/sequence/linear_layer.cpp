@@ -124,7 +124,8 @@ Task<Buffer> passed_state(Rank& rank, const LinearPlan& plan, Buffer own, const 
   co_return joined;
 }
 
-Task<> linear_layer(Rank& rank, const LinearPlan& plan, LinearMemory memory, const StateExchange& exchange) {
+Task<> linear_layer(Rank& rank, const LinearPlan& plan, LinearMemory memory, const StateExchange& exchange,
+                    std::function<Task<>()> above) {
   const int me = rank.id();
   const LinearShape& shape = plan.shape;
   const std::int64_t wide = plan.elements(me) * 4;
@@ -162,6 +163,7 @@ Task<> linear_layer(Rank& rank, const LinearPlan& plan, LinearMemory memory, con
       store(plan.problem.dtype, acc.read<float>().data(), plan.elements(me), o.write<std::byte>().data());
     });
   }
+  if (above) co_await above();
   if (!plan.problem.backward) co_return;
 
   Buffer d_out = rank.adopt("do", Memory::input, plan.bytes(me), memory.d_out);

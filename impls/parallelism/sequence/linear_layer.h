@@ -69,8 +69,9 @@ substrate::Task<substrate::Buffer> passed_state(substrate::Rank& rank, const Lin
 substrate::Task<substrate::Buffer> gathered_state(substrate::Rank& rank, const LinearPlan& plan, substrate::Buffer own,
                                                   const substrate::Buffer& total, bool reverse);
 
+// `above`: what happens between the forward and the backward pass, with all that the latter needs held.
 substrate::Task<> linear_layer(substrate::Rank& rank, const LinearPlan& plan, LinearMemory memory,
-                               const StateExchange& exchange);
+                               const StateExchange& exchange, std::function<substrate::Task<>()> above = nullptr);
 
 // The axes of such a layer with its decay's default, and the scheme of a case.
 std::vector<harness::Axis> linear_axes(const char* decay);

@@ -165,8 +165,8 @@ Task<> ring_attention_backward(Rank& rank, const RingPlan& plan, RingShard& shar
   shard.d_kv = arriving ? co_await *arriving : std::move(sum);
 }
 
-Task<> sharded_layer(Rank& rank, const SequencePlan& plan, SequenceMemory memory, ShardPass forward,
-                     ShardPass backward) {
+Task<> sharded_layer(Rank& rank, const SequencePlan& plan, SequenceMemory memory, ShardPass forward, ShardPass backward,
+                     LayersAbove above) {
   const int me = rank.id();
   RingShard shard;
   if (rank.real()) shard.positions = plan.layout.positions(me);
@@ -175,6 +175,7 @@ Task<> sharded_layer(Rank& rank, const SequencePlan& plan, SequenceMemory memory
   shard.o = rank.adopt("o", Memory::output, plan.q_bytes(me), memory.o);
   shard.lse = rank.adopt("lse", Memory::output, plan.rows(me) * 4, memory.lse);
   co_await forward(rank, shard);
+  if (above) co_await above();
   if (!plan.problem.backward) co_return;
   shard.d_out = rank.adopt("do", Memory::input, plan.q_bytes(me), memory.d_out);
   shard.dq = rank.adopt("dq", Memory::output, plan.q_elements(me) * 4, memory.dq);

@@ -38,10 +38,12 @@ substrate::Task<> ring_attention_forward(substrate::Rank& rank, const RingPlan& 
 substrate::Task<> ring_attention_backward(substrate::Rank& rank, const RingPlan& plan, RingShard& shard);
 
 // A layer of any scheme that leaves queries, outputs and gradients where ring attention does: shard in place, forward,
-// backward where the problem asks for it, gradients to `memory`.
+// backward where the problem asks for it, gradients to `memory`. `above`: what happens between the two, with all that
+// the backward pass needs held: the layers above.
 using ShardPass = std::function<substrate::Task<>(substrate::Rank& rank, RingShard& shard)>;
+using LayersAbove = std::function<substrate::Task<>()>;
 substrate::Task<> sharded_layer(substrate::Rank& rank, const SequencePlan& plan, SequenceMemory memory,
-                                ShardPass forward, ShardPass backward);
+                                ShardPass forward, ShardPass backward, LayersAbove above = nullptr);
 
 // The layer: shard in place, forward, backward where the problem asks for it, gradients to `memory`.
 substrate::Task<> ring_attention_layer(substrate::Rank& rank, const RingPlan& plan, SequenceMemory memory);
