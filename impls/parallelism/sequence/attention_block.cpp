@@ -150,7 +150,7 @@ void row_delta(const BlockShape& shape, const std::byte* d_out, const std::byte*
   }
 }
 
-void block_backward(const BlockShape& shape, const std::byte* q, Positions q_positions, const std::byte* k,
+void add_block_backward(const BlockShape& shape, const std::byte* q, Positions q_positions, const std::byte* k,
                     const std::byte* v, Positions k_positions, const std::byte* d_out, const float* lse,
                     const float* delta, float* dq, float* dk, float* dv) {
   const int d = shape.head_dim;
@@ -158,9 +158,6 @@ void block_backward(const BlockShape& shape, const std::byte* q, Positions q_pos
   const auto queries = static_cast<std::int64_t>(q_positions.size());
   const auto keys = static_cast<std::int64_t>(k_positions.size());
   const auto dz = static_cast<std::size_t>(d);
-  const auto elements = static_cast<std::size_t>(shape.batch * keys * shape.kv_heads * d);
-  std::fill_n(dk, elements, 0.0F);
-  std::fill_n(dv, elements, 0.0F);
   std::vector<float> q_tile(kQueryTile * dz), g_tile(kQueryTile * dz);
   std::vector<float> k_rows(kKeyTile * dz), v_rows(kKeyTile * dz), columns_of(kKeyTile * dz);
   std::vector<float> s(static_cast<std::size_t>(kQueryTile) * kKeyTile), dp(s.size());
@@ -199,6 +196,16 @@ void block_backward(const BlockShape& shape, const std::byte* q, Positions q_pos
       }
     }
   }
+}
+
+void block_backward(const BlockShape& shape, const std::byte* q, Positions q_positions, const std::byte* k,
+                    const std::byte* v, Positions k_positions, const std::byte* d_out, const float* lse,
+                    const float* delta, float* dq, float* dk, float* dv) {
+  const std::size_t elements =
+      k_positions.size() * static_cast<std::size_t>(shape.batch * shape.kv_heads * shape.head_dim);
+  std::fill_n(dk, elements, 0.0F);
+  std::fill_n(dv, elements, 0.0F);
+  add_block_backward(shape, q, q_positions, k, v, k_positions, d_out, lse, delta, dq, dk, dv);
 }
 
 void store(DType dtype, const float* from, std::int64_t count, std::byte* to) {

@@ -41,6 +41,11 @@ void block_backward(const BlockShape& shape, const std::byte* q, Positions q_pos
                     const std::byte* v, Positions k_positions, const std::byte* d_out, const float* lse,
                     const float* delta, float* dq, float* dk, float* dv);
 
+// The same with dK and dV added to what is there.
+void add_block_backward(const BlockShape& shape, const std::byte* q, Positions q_positions, const std::byte* k,
+                        const std::byte* v, Positions k_positions, const std::byte* d_out, const float* lse,
+                        const float* delta, float* dq, float* dk, float* dv);
+
 // dtype -> float32, `count` elements from element `index` on.
 void load(substrate::DType dtype, const std::byte* from, std::int64_t index, std::int64_t count, float* to);
 // float32 -> dtype, element by element.

@@ -16,14 +16,13 @@
 #include "impls/parallelism/sequence/megatron_sp.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
-#include <numbers>
 #include <vector>
 
 #include "impls/parallelism/sequence/megatron_sp_case.h"
 #include "impls/parallelism/sequence/megatron_sp_claims.h"
 #include "impls/parallelism/sequence/sequence_case.h"
+#include "impls/parallelism/sequence/token_wise.h"
 #include "impls/substrate/fabric/collectives.h"
 #include "impls/substrate/models/operator_work.h"
 
@@ -70,43 +69,6 @@ constexpr Tag kBackOutOfInner{.value = 7, .name = "partial gradients of the inne
 constexpr Tag kBackIntoAttention{.value = 8, .name = "gradients to attention"};
 constexpr Tag kAgainAttention{.value = 9, .name = "activations again, attention"};
 constexpr Tag kBackOutOfAttention{.value = 10, .name = "partial gradients of attention"};
-
-using Floats = std::vector<float>;
-
-float gelu(float a) { return 0.5F * a * (1 + std::erf(a / std::numbers::sqrt2_v<float>)); }
-float gelu_slope(float a) {
-  return 0.5F * (1 + std::erf(a / std::numbers::sqrt2_v<float>)) +
-         a * std::exp(-0.5F * a * a) * std::numbers::inv_sqrtpi_v<float> / std::numbers::sqrt2_v<float>;
-}
-
-std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
-
-// c[rows][n] = a[rows][k] b[k][n], or += .
-void product(const float* a, const float* b, std::int64_t rows, std::int64_t k, std::int64_t n, float* c) {
-  for (std::int64_t i = 0; i < rows; ++i) {
-    float* out = c + i * n;
-    for (std::int64_t x = 0; x < k; ++x) {
-      const float factor = a[i * k + x];
-      const float* row = b + x * n;
-      for (std::int64_t j = 0; j < n; ++j) out[j] += factor * row[j];
-    }
-  }
-}
-// c[k][n] += a[rows][k]^T b[rows][n].
-void outer_product(const float* a, const float* b, std::int64_t rows, std::int64_t k, std::int64_t n, float* c) {
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t x = 0; x < k; ++x) {
-      const float factor = a[i * k + x];
-      float* out = c + x * n;
-      for (std::int64_t j = 0; j < n; ++j) out[j] += factor * b[i * n + j];
-    }
-}
-Floats transposed(const Floats& matrix, std::int64_t rows, std::int64_t columns) {
-  Floats turned(matrix.size());
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < columns; ++j) turned[at(j * rows + i)] = matrix[at(i * columns + j)];
-  return turned;
-}
 
 class Layer {
  public:
@@ -231,12 +193,7 @@ Task<Buffer> Layer::normalised(const Buffer& from) {
   co_await rank_.compute(normalising(), [&] {
     const std::int64_t h = plan_.hidden;
     Floats rows = floats(from, 0, mine_ * h);
-    for (std::int64_t i = 0; i < mine_; ++i) {
-      float squares = 0;
-      for (std::int64_t c = 0; c < h; ++c) squares += rows[at(i * h + c)] * rows[at(i * h + c)];
-      const float scale = 1 / std::sqrt(squares / static_cast<float>(h) + static_cast<float>(kNormEpsilon));
-      for (std::int64_t c = 0; c < h; ++c) rows[at(i * h + c)] *= scale;
-    }
+    normalise(rows, h);
     keep(rows, normal);
   });
   co_return normal;
@@ -255,7 +212,7 @@ Task<> Layer::residual(const Buffer& from, const Buffer& sum, Buffer& to, bool l
   });
 }
 
-// n = x r, r = (mean x^2 + e)^(-1/2):  dx = r (dn - n mean(dn n)) + what came past the norm.
+// dx of the norm, and what came past it.
 Task<> Layer::norm_gradient(const Buffer& input, const Buffer& d_norm, const Buffer& d_skip, Buffer& d_input,
                             bool last) {
   const std::int64_t h = plan_.hidden, count = mine_ * h;
@@ -263,15 +220,8 @@ Task<> Layer::norm_gradient(const Buffer& input, const Buffer& d_norm, const Buf
       substrate::norm_work(3.0 * static_cast<double>(count), static_cast<double>(count), dtype(), mine_), [&] {
         const Floats in = floats(input, 0, count), past = floats(d_skip, 0, count);
         Floats d = floats(d_norm, 0, count);
-        for (std::int64_t i = 0; i < mine_; ++i) {
-          float squares = 0, along = 0;
-          for (std::int64_t c = i * h; c < (i + 1) * h; ++c) squares += in[at(c)] * in[at(c)];
-          const float r = 1 / std::sqrt(squares / static_cast<float>(h) + static_cast<float>(kNormEpsilon));
-          for (std::int64_t c = i * h; c < (i + 1) * h; ++c) along += d[at(c)] * in[at(c)] * r;
-          along = plan_.divisor_constant ? 0 : along / static_cast<float>(h);
-          for (std::int64_t c = i * h; c < (i + 1) * h; ++c)
-            d[at(c)] = past[at(c)] + r * (d[at(c)] - in[at(c)] * r * along);
-        }
+        norm_backward(in, h, plan_.divisor_constant, d);
+        for (std::size_t i = 0; i < d.size(); ++i) d[i] += past[i];
         if (last) {
           std::ranges::copy(d, d_input.write<float>().begin());
         } else {

@@ -53,7 +53,4 @@ struct MegatronMemory {
 // Forward, and backward where the problem asks for it.
 substrate::Task<> megatron_layer(substrate::Rank& rank, const MegatronPlan& plan, MegatronMemory memory);
 
-// x / sqrt(mean x^2 + this): the norm of the layer, without weights.
-inline constexpr double kNormEpsilon = 1e-5;
-
 }  // namespace assay::parallelism

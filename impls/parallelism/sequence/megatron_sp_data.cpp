@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "impls/parallelism/sequence/token_wise.h"
 #include "impls/substrate/random.h"
 
 namespace assay::parallelism {

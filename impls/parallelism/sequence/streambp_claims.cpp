@@ -1,0 +1,262 @@
+#include "impls/parallelism/sequence/streambp_claims.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string_view>
+
+#include "impls/parallelism/sequence/sequence_claims.h"
+#include "impls/parallelism/sequence/streambp.h"
+#include "impls/parallelism/sequence/streambp_case.h"
+#include "impls/substrate/models/operator_time.h"
+#include "impls/substrate/models/operator_work.h"
+
+namespace assay::parallelism {
+
+namespace {
+
+using harness::claims::Projection;
+using harness::claims::Setting;
+using substrate::OpWork;
+
+enum class Arm : std::uint8_t { stream, checkpointing, none, mini_sequence };
+
+// A decoder in 16 bits, its numbers as reals.
+struct Decoder {
+  explicit Decoder(const datasets::Model& model)
+      : layers(model.at("layers")),
+        hidden(model.at("hidden")),
+        queries(model.at("heads") * model.at("head_dim")),
+        keys(model.at("kv_heads") * model.at("head_dim")),
+        inner(model.at("ffn")),
+        vocab(model.at("vocab")),
+        parameters(model.at("parameters")) {}
+
+  double layers, hidden, queries, keys, inner, vocab, parameters;
+};
+
+constexpr double kElement = 2;
+
+// Bytes that `rows` tokens need between a layer's forward and backward pass: two norms, Q, O, the sum after attention;
+// and of the inner layer gate, up and their product, and while it is differentiated two gradients of its width.
+double of_attention(const Decoder& m, double rows) { return kElement * rows * (2 * m.hidden + 2 * m.queries); }
+double of_inner(const Decoder& m, double rows) { return kElement * rows * (m.hidden + 3 * m.inner); }
+double of_inner_gradient(const Decoder& m, double rows) { return kElement * rows * (m.hidden + 2 * m.inner); }
+// Logits, the same in float32, and their gradient.
+double of_head(const Decoder& m, double rows) { return rows * m.vocab * (kElement + 4 + 4); }
+
+// What is held of `tokens` at the worst moment, without states.
+double activations(const Decoder& m, Arm arm, double tokens, double chunk) {
+  const double part = std::min(chunk, tokens);
+  const double inputs = m.layers * kElement * tokens * m.hidden;  // of every layer
+  const double ends = 2 * kElement * tokens * m.hidden;           // the head's input, and its gradient going down
+  const double keys = tokens * m.keys * 2 * (kElement + 4);       // K, V, and dK, dV in float32
+  switch (arm) {
+    case Arm::stream:
+      return inputs + ends +
+             std::max(of_head(m, part), keys + of_attention(m, part) + of_inner(m, part) + of_inner_gradient(m, part));
+    case Arm::mini_sequence:
+      return inputs + ends +
+             std::max(of_head(m, part),
+                      keys + of_attention(m, tokens) + of_inner(m, part) + of_inner_gradient(m, part));
+    case Arm::checkpointing:
+      return inputs + ends +
+             std::max(of_head(m, tokens),
+                      keys + of_attention(m, tokens) + of_inner(m, tokens) + of_inner_gradient(m, tokens));
+    case Arm::none:
+      return ends + of_head(m, tokens) +
+             m.layers * (of_attention(m, tokens) + of_inner(m, tokens) + kElement * tokens * 2 * m.keys);
+  }
+  return 0;
+}
+
+// Bytes of weights, gradients and optimizer on a device; nothing where the configuration does not say which they are.
+std::optional<double> states(const Setting& setting, const Decoder& m) {
+  const auto axis = [&](const char* name) { return setting.axes.has(name) ? setting.axes.text(name) : std::string(); };
+  const std::string objective = axis("objective"), tuning = axis("tuning");
+  if (objective == "dpo" || objective == "grpo") return std::nullopt;  // more than one sequence and model at once
+  if (setting.axes.has("zero_stage")) {
+    if (setting.axes.integer("zero_stage") != 2) return std::nullopt;
+    return m.parameters * (kElement + (kElement + 12) / setting.ranks);
+  }
+  if (tuning == "lora") return m.parameters * kElement;
+  if (objective == "bp-only") return m.parameters * kElement;
+  return std::nullopt;  // full tuning on one device: with which optimizer is not said
+}
+
+std::optional<Projection> longest(const Setting& setting, Arm arm) {
+  if (!setting.device || !setting.axes.has("chunk")) return std::nullopt;
+  const Decoder m(*setting.model);
+  const auto held = states(setting, m);
+  if (!held) return std::nullopt;
+  const auto chunk = static_cast<double>(setting.axes.integer("chunk"));
+  const double batch = setting.axes.has("batch") ? static_cast<double>(setting.axes.integer("batch")) : 1;
+  const double room = setting.device->at("memory_bytes") - *held;
+  const auto fits = [&](double tokens) { return batch * activations(m, arm, tokens, chunk) <= room; };
+  double low = 0, high = 1;
+  while (fits(high)) high *= 2;
+  while (high - low > 1) {
+    const double middle = std::floor((low + high) / 2);
+    (fits(middle) ? low : high) = middle;
+  }
+  if (low == 0) return std::nullopt;
+  Projection projection;
+  projection.value = low;
+  projection.parts = {{"states", "none", *held},
+                      {"activations a token", "none", activations(m, arm, low, chunk) / low}};
+  projection.note =
+      "memory ledger: 16-bit weights (and with ZeRO-2 a share of 16-bit gradients and 12 bytes of optimizer); logits "
+      "in "
+      "16 and 32 bits with their gradient; no fragmentation";
+  return projection;
+}
+
+// Seconds of the operators of one pass, summed.
+class Operators {
+ public:
+  explicit Operators(const datasets::Device& device) : device_(device) {}
+
+  void add(const OpWork& work, double times, double& part) {
+    const substrate::OperatorTime time = substrate::operator_time(device_, work);
+    inside_ = inside_ && time.inside_domain;
+    part += times * time.seconds;
+  }
+  // [rows x in] [in x out]; `again`: times it is computed forward; and its two gradients.
+  void product(double rows, double in, double out, double again, double times) {
+    const auto whole = [](double value) { return static_cast<std::int64_t>(value); };
+    const auto gemm = [&](double m, double n, double k) {
+      return substrate::gemm_work(whole(m), whole(n), whole(k), substrate::OpDtype::bf16);
+    };
+    if (again > 0) add(gemm(rows, out, in), times * again, products);
+    add(gemm(rows, in, out), times, products);
+    add(gemm(in, out, rows), times, products);
+  }
+  bool inside() const { return inside_; }
+
+  double products = 0, attention = 0, streaming = 0;
+
+ private:
+  const datasets::Device& device_;
+  bool inside_ = true;
+};
+
+// Head and layers: forward, and backward with the layers computed again.
+std::optional<Projection> backward_time(const Setting& setting, Arm arm) {
+  if (!setting.device || !setting.axes.has("sequence_length") || setting.axes.has("zero_stage")) return std::nullopt;
+  const Decoder m(*setting.model);
+  const std::int64_t length = setting.axes.integer("sequence_length");
+  const std::int64_t batch = setting.axes.has("batch") ? setting.axes.integer("batch") : 1;
+  const std::int64_t chunk = arm == Arm::stream && setting.axes.has("chunk") ? setting.axes.integer("chunk") : length;
+  const auto tokens = static_cast<double>(length * batch);
+  Operators spent(*setting.device);
+  const auto attention = [&](std::int64_t queries, std::int64_t keys, bool causal) {
+    return substrate::AttentionShape{.batch = batch,
+                                     .heads = static_cast<std::int64_t>(setting.model->at("heads")),
+                                     .kv_heads = static_cast<std::int64_t>(setting.model->at("kv_heads")),
+                                     .sequence = queries,
+                                     .keys = keys,
+                                     .head_dim = static_cast<std::int64_t>(setting.model->at("head_dim")),
+                                     .causal = causal};
+  };
+  const auto flash = substrate::AttentionSchedule::flash2;
+  const auto bf16 = substrate::OpDtype::bf16;
+  // The forward pass of either arm sees the mask as data, and so does one chunk.
+  spent.add(substrate::attention_work(attention(length, length, false), flash, bf16), m.layers, spent.attention);
+  spent.product(tokens, m.hidden, 2 * m.keys, 2, m.layers);
+  for (std::int64_t begin = 0; begin < length; begin += chunk) {
+    const std::int64_t end = std::min(length, begin + chunk);
+    const auto rows = static_cast<double>((end - begin) * batch);
+    const auto seen = attention(end - begin, chunk < length ? end : length, false);
+    spent.add(substrate::attention_work(seen, flash, bf16), m.layers, spent.attention);
+    spent.add(substrate::attention_backward_work(seen, flash, bf16), m.layers, spent.attention);
+    // Once again here, and once in the forward pass, where all tokens go at once.
+    spent.product(rows, m.hidden, m.queries, 2, m.layers);
+    spent.product(rows, m.queries, m.hidden, 2, m.layers);
+    spent.product(rows, m.hidden, 2 * m.inner, 2, m.layers);
+    spent.product(rows, m.inner, m.hidden, 2, m.layers);
+    spent.product(rows, m.hidden, m.vocab, 1, 1);
+    const double wide = rows * m.hidden, inner = rows * m.inner, scores = rows * m.vocab;
+    spent.add(substrate::norm_work(2 * wide, 2 * wide, bf16), 4 * m.layers, spent.streaming);
+    spent.add(substrate::norm_work(3 * wide, 2 * wide, bf16), 2 * m.layers, spent.streaming);
+    spent.add(substrate::pointwise_work(2 * inner, inner, bf16), 2 * m.layers, spent.streaming);
+    spent.add(substrate::pointwise_work(3 * inner, 2 * inner, bf16), m.layers, spent.streaming);
+    spent.add(substrate::norm_work(2 * scores, scores, substrate::OpDtype::fp32), 1, spent.streaming);
+  }
+  Projection projection;
+  projection.value = spent.products + spent.attention + spent.streaming;
+  projection.inside_domain = spent.inside();
+  projection.parts = {{"matrix products", "gemm", spent.products},
+                      {"attention", "attention", spent.attention},
+                      {"norms, activations and loss", "norm", spent.streaming}};
+  projection.note =
+      "a forward pass, and a backward pass with the layers computed again; attention in chunks of queries against the "
+      "keys up to their last, nothing of the mask skipped inside; per sample";
+  projection.value /= static_cast<double>(batch);
+  return projection;
+}
+
+constexpr std::int64_t kSmallHeads = 4, kSmallWidth = 64, kSmallWords = 512;
+
+// Peak of one layer and a head, from the ledger of the program.
+double small_peak(std::int64_t length, std::int64_t chunk) {
+  const SequenceProblem p{.length = length,
+                          .ranks = 1,
+                          .heads = kSmallHeads,
+                          .kv_heads = kSmallHeads,
+                          .head_dim = kSmallWidth,
+                          .dtype = substrate::DType::f32,
+                          .backward = true};
+  const auto chunks = static_cast<int>((length + chunk - 1) / chunk);
+  return static_cast<double>(count_program(stream_program(StreamPlan(p, chunks, kSmallWords)), 1).memory_peak());
+}
+
+std::optional<Projection> linear_memory(const Setting& setting) {
+  if (!setting.axes.has("sequence_length") || !setting.axes.has("chunk")) return std::nullopt;
+  const std::int64_t length = setting.axes.integer("sequence_length"), chunk = setting.axes.integer("chunk");
+  const double exponent = std::log2(small_peak(2 * length, chunk) / small_peak(length, chunk));
+  Projection projection;
+  projection.value = std::abs(exponent - 1) <= 0.1 ? 1 : 0;
+  projection.parts = {{"exponent from here to twice the tokens", "none", exponent}};
+  projection.note = "ledger of one layer of 4 heads of 64 and a head of 512 words";
+  return projection;
+}
+
+std::optional<Projection> score_flops(const Setting& setting, bool whole_square) {
+  if (!setting.axes.has("sequence_length") || !setting.axes.has("chunks")) return std::nullopt;
+  const SequenceProblem p{.length = setting.axes.integer("sequence_length"), .head_dim = 1, .backward = true};
+  const StreamPlan plan(p, static_cast<int>(setting.axes.integer("chunks")), 1);
+  const auto square = static_cast<double>(p.length) * static_cast<double>(p.length);
+  Projection projection;
+  projection.value = 2 * (whole_square ? square : static_cast<double>(plan.chunk_pairs(0)));
+  projection.parts = {{"pairs of one head, two FLOPs an element of the head", "none", projection.value}};
+  projection.note = "of the plan of the program, for a head of one element";
+  return projection;
+}
+
+std::optional<Projection> answer(const Setting& setting, const std::string& quantity, Arm arm) {
+  if (!model_has(setting, {"layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "parameters"}))
+    return std::nullopt;
+  if (quantity == "max_sequence") return longest(setting, arm);
+  if (quantity == "step_time" && (arm == Arm::stream || arm == Arm::checkpointing)) return backward_time(setting, arm);
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Projection> project_streambp(const Setting& setting, const std::string& quantity) {
+  if (quantity == "memory_peak") return linear_memory(setting);
+  if (quantity == "flops") return score_flops(setting, false);
+  const bool baseline = setting.axes.has("arm") && setting.axes.text("arm") == "checkpointing";
+  return answer(setting, quantity, baseline ? Arm::checkpointing : Arm::stream);
+}
+
+std::optional<Projection> project_streambp_baseline(const Setting& setting, const std::string& quantity) {
+  const std::string_view name = setting.technique;
+  if (name == "external:full-square-attention" && quantity == "flops") return score_flops(setting, true);
+  if (name == "external:gradient-checkpointing") return answer(setting, quantity, Arm::checkpointing);
+  if (name == "external:no-checkpointing") return answer(setting, quantity, Arm::none);
+  if (name == "external:mini-sequence-transformer") return answer(setting, quantity, Arm::mini_sequence);
+  return std::nullopt;
+}
+
+}  // namespace assay::parallelism

@@ -1,0 +1,22 @@
+#pragma once
+// What StreamBP says to the configurations of its paper: the longest sequence by what is held, the time of a backward
+// pass by its operators, and the structure of its program.
+#include <optional>
+#include <string>
+
+#include "harness/claims/projection.h"
+
+namespace assay::parallelism {
+
+// max_sequence: of a bf16 model whose layers' inputs are checkpointed; with `tuning` = "lora" weights alone are held,
+// with `objective` = "bp-only" weights and gradients. step_time: head and layers backward with the layers computed
+// again, of the arm of the configuration. memory_peak: 1 where twice the tokens take twice the memory. flops: of
+// scores.
+std::optional<harness::claims::Projection> project_streambp(const harness::claims::Setting& setting,
+                                                            const std::string& quantity);
+// The same of gradient checkpointing, no checkpointing, and mini-sequences (the MLP and the head in chunks, attention
+// whole); flops of scores of the full square.
+std::optional<harness::claims::Projection> project_streambp_baseline(const harness::claims::Setting& setting,
+                                                                     const std::string& quantity);
+
+}  // namespace assay::parallelism
