@@ -31,6 +31,40 @@ std::map<std::string, double> metrics_of(const results_db::LaunchRecord& launch)
   return found;
 }
 
+TEST(Mpi, CollectivesOfTheLibraryAreTheSumsThatOursAre) {
+  if (const std::string why = no_jobs(); !why.empty()) GTEST_SKIP() << why;
+  const Scratch scratch("mpi-native");
+  const std::string suite = scratch.write("native.toml", R"(
+launches = 1
+time_budget = "10ms"
+[[case]]
+technique = "parallelism/data/collectives"
+fabric = "mpi"
+[case.axes]
+collective = ["all-reduce", "reduce-scatter", "all-gather", "broadcast", "all-to-all", "scan"]
+algorithm = "native"
+ranks = 3
+message_bytes = 2008
+dtype = ["fp32", "bf16"]
+)");
+  const Outcome outcome = scratch.assay("run " + suite + " --ignore-load");
+  ASSERT_EQ(outcome.code, 0) << outcome.err << outcome.out;
+  auto store = results_db::Store::open(scratch.database(), results_db::Open::read_only);
+  const auto run = store.runs().front();
+  int cases = 0;
+  for (const auto& item : store.cases_of(run.id)) {
+    ++cases;
+    const auto gate = store.gate(run.id, item.id);
+    ASSERT_TRUE(gate.has_value());
+    EXPECT_EQ(gate->status, Status::ok) << item.record.key << ": " << gate->reason;
+    EXPECT_GE(gate->mutants_caught, 4) << item.record.key;
+    EXPECT_EQ(gate->mutants_caught, gate->mutants_total) << item.record.key;
+    const auto metrics = metrics_of(store.launches(run.id, item.id).at(0));
+    EXPECT_FALSE(metrics.contains("comm_bytes")) << "nothing is known of the library's messages";
+  }
+  EXPECT_EQ(cases, 12);
+}
+
 TEST(Mpi, RowsLieBesideThoseOfThreadsWithEqualCounts) {
   if (const std::string why = no_jobs(); !why.empty()) GTEST_SKIP() << why;
   const Scratch scratch("mpi");

@@ -16,6 +16,7 @@
 #include "impls/substrate/fabric/all_reduce.h"
 #include "impls/substrate/fabric/broadcast.h"
 #include "impls/substrate/fabric/collectives.h"
+#include "impls/substrate/fabric/native_collectives.h"
 #include "impls/substrate/fabric/reduction.h"
 #include "impls/substrate/fabric/scan.h"
 #include "impls/substrate/random.h"
@@ -65,6 +66,7 @@ struct Run {
   const CollectiveProblem& p;
   const std::byte* input;
   std::byte* output;
+  substrate::NativeCollectives* library;
 
   bool silent() const { return p.leave_out == rank.id(); }
   std::int64_t bytes(std::int64_t elements) const { return elements * size_of(p.dtype); }
@@ -163,7 +165,28 @@ struct Run {
       offset += block.bytes();
     }
   }
+  // One call of the fabric's library.
+  Task<> native() const {
+    Buffer to = result();
+    const bool in_place = p.collective == "all-reduce" || p.collective == "broadcast";
+    const Buffer tensor = in_place ? Buffer() : loaded("tensor", p.input_elements(rank.id()));
+    if (in_place && (p.collective == "all-reduce" || rank.id() == 0)) fill(to);
+    co_await rank.copy(bytes(p.elements), [&] {
+      std::vector<std::int64_t> parts;
+      for (int r = 0; r < p.ranks; ++r) parts.push_back(p.part_elements(r));
+      std::byte* out = to.write<std::byte>().data();
+      const std::byte* in = in_place ? nullptr : tensor.read<std::byte>().data();
+      if (p.collective == "all-reduce") return library->all_reduce(out, p.elements, p.dtype);
+      if (p.collective == "reduce-scatter") return library->reduce_scatter(in, out, parts, p.dtype);
+      if (p.collective == "all-gather") return library->all_gather(in, out, parts, p.dtype);
+      if (p.collective == "broadcast") return library->broadcast(out, p.elements, p.dtype);
+      if (p.collective == "all-to-all") return library->all_to_all(in, out, parts, p.dtype);
+      if (rank.id() == 0) std::ranges::fill(to.write<std::byte>(), std::byte{0});
+      library->exclusive_scan(in, out, p.elements, p.dtype);
+    });
+  }
   Task<> go() const {
+    if (p.algorithm == kNative) return native();
     if (p.collective == "all-reduce") return all_reduce();
     if (p.collective == "reduce-scatter") return reduce_scatter();
     if (p.collective == "all-gather") return all_gather();
@@ -173,9 +196,10 @@ struct Run {
   }
 };
 
-Task<> run_collective(Rank& rank, const CollectiveProblem& problem, CollectiveData* data) {
+Task<> run_collective(Rank& rank, const CollectiveProblem& problem, substrate::NativeCollectives* library,
+                      CollectiveData* data) {
   std::byte* output = data == nullptr ? nullptr : data->output(rank.id());
-  const Run run{rank, problem, data == nullptr ? nullptr : data->input(rank.id()), output};
+  const Run run{rank, problem, data == nullptr ? nullptr : data->input(rank.id()), output, library};
   co_await run.go();
   if (!problem.last_element_lost || output == nullptr) co_return;
   const std::int64_t count = problem.output_elements(rank.id());
@@ -213,7 +237,7 @@ CollectiveProblem resolve_collective(CollectiveProblem problem, const datasets::
       problem.algorithm = known.front();
     }
   }
-  if (std::ranges::find(known, problem.algorithm) == known.end())
+  if (problem.algorithm != kNative && std::ranges::find(known, problem.algorithm) == known.end())
     throw UserError(fmt::format("algorithm: found {}, expected one that {} has: auto, {}", problem.algorithm,
                                 problem.collective, fmt::join(known, ", ")));
   if (problem.collective == "scan" && problem.ranks == 1)
@@ -229,9 +253,9 @@ CollectiveProblem resolve_collective(CollectiveProblem problem, const datasets::
   return problem;
 }
 
-RankProgram collective_program(const CollectiveProblem& problem) {
-  return [problem = std::make_shared<const CollectiveProblem>(problem)](Rank& rank, ProgramData* data) {
-    return run_collective(rank, *problem, static_cast<CollectiveData*>(data));
+RankProgram collective_program(const CollectiveProblem& problem, substrate::NativeCollectives* library) {
+  return [problem = std::make_shared<const CollectiveProblem>(problem), library](Rank& rank, ProgramData* data) {
+    return run_collective(rank, *problem, library, static_cast<CollectiveData*>(data));
   };
 }
 

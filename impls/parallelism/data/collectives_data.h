@@ -10,7 +10,14 @@
 #include "impls/parallelism/program_case.h"
 #include "impls/substrate/dtype.h"
 
+namespace assay::substrate {
+class NativeCollectives;
+}
+
 namespace assay::parallelism {
+
+// The algorithm of the library that carries the fabric, where it has one; its messages are not counted.
+inline constexpr const char* kNative = "native";
 
 struct CollectiveProblem {
   std::string collective = "all-reduce";
@@ -36,7 +43,8 @@ struct CollectiveProblem {
 // collective does not have, or nodes that do not divide the ranks.
 CollectiveProblem resolve_collective(CollectiveProblem problem, const datasets::Cluster& cluster);
 
-RankProgram collective_program(const CollectiveProblem& problem);
+// `library`: of an algorithm that is kNative, on real data.
+RankProgram collective_program(const CollectiveProblem& problem, substrate::NativeCollectives* library = nullptr);
 
 class CollectiveData : public ProgramData {
  public:

@@ -6,6 +6,7 @@
 
 #include "harness/ensemble.h"
 #include "impls/substrate/fabric/fabric.h"
+#include "impls/substrate/fabric/native_collectives.h"
 
 namespace assay::substrate {
 
@@ -19,6 +20,9 @@ class ProcessFabric : public Fabric, public harness::Ensemble {
 
   // Gives the first process what `rank` has; called by all, with as many bytes on both.
   virtual void bring_home(int rank, std::span<std::byte> bytes) = 0;
+
+  // The collectives of the library that carries the processes.
+  virtual NativeCollectives& native() = 0;
 };
 
 }  // namespace assay::substrate

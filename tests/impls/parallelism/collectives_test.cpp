@@ -102,5 +102,11 @@ TEST(Collectives, ChooseOneAlgorithmForEveryFabric) {
               messages(run(harness::JobKind::time, "threads", "all-reduce", "auto", 8, bytes)));
 }
 
+TEST(Collectives, OnlyAFabricWithALibraryHasItsAlgorithm) {
+  const harness::Reply reply = run(harness::JobKind::gate, "threads", "all-reduce", "native", 4, 4096);
+  EXPECT_TRUE(reply.user_error);
+  EXPECT_EQ(reply.reason, "algorithm: found native on fabric threads, expected mpi, whose library has collectives");
+}
+
 }  // namespace
 }  // namespace assay::parallelism

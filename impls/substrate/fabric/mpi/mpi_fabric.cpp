@@ -12,6 +12,7 @@
 #include <deque>
 #include <utility>
 
+#include "impls/substrate/fabric/mpi/mpi_links.h"
 #include "impls/substrate/fabric/report_text.h"
 #include "impls/substrate/fabric/wait_report.h"
 
@@ -28,14 +29,6 @@ enum Word : int { kAbort = 1, kStalled, kGoing };                    // tags of 
 enum FailureKind : int { kNone = 0, kContract, kDeadlock, kOther };  // how it is thrown elsewhere
 constexpr unsigned kTurnsBetweenWords = 32, kTurnsBetweenClocks = 256, kPatientTurns = 2000;
 
-void require(int code, const char* call) {
-  if (code == MPI_SUCCESS) return;
-  std::array<char, MPI_MAX_ERROR_STRING> text{};
-  int length = 0;
-  MPI_Error_string(code, text.data(), &length);
-  throw std::runtime_error(fmt::format("{}: {}", call, text.data()));
-}
-
 std::int64_t parts_of(std::int64_t bytes) {
   return std::max<std::int64_t>(1, (bytes + kLargestMessage - 1) / kLargestMessage);
 }
@@ -47,7 +40,7 @@ int part_bytes(std::int64_t bytes, std::int64_t part) {
 void wait_patiently(MPI_Request& request) {
   int done = 0;
   for (unsigned turn = 0;; ++turn) {
-    require(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+    require_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
     if (done != 0) return;
     if (turn < kPatientTurns) {
       sched_yield();
@@ -59,26 +52,20 @@ void wait_patiently(MPI_Request& request) {
 
 }  // namespace
 
-struct MpiFabric::Links {
-  struct Op {
-    Half half;
-    std::vector<MPI_Request> parts;
-    std::size_t next = 0;  // parts before it are complete
-    Span span;
-  };
-  MPI_Comm data = MPI_COMM_NULL;      // halves of messages
-  MPI_Comm control = MPI_COMM_NULL;   // failures, the end of a run
-  MPI_Comm ensemble = MPI_COMM_NULL;  // steps of a case
-  std::deque<Op> ops;                 // stable addresses
-  std::vector<OpId> free_ops;
-};
-
 int MpiFabric::initialised_rank() {
   int provided = 0;
   MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
   int rank = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   return rank;
+}
+
+void require_mpi(int code, const char* call) {
+  if (code == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(code, text.data(), &length);
+  throw std::runtime_error(fmt::format("{}: {}", call, text.data()));
 }
 
 MpiFabric::MpiFabric(double stall_seconds)
@@ -89,7 +76,10 @@ MpiFabric::MpiFabric(double stall_seconds)
   renew_links();
 }
 
-MpiFabric::~MpiFabric() { MPI_Finalize(); }
+MpiFabric::~MpiFabric() {
+  native_.reset();
+  MPI_Finalize();
+}
 
 std::string MpiFabric::description() const {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
@@ -164,7 +154,7 @@ void MpiFabric::agree() {
   stand(
       [&] {
         int done = 0;
-        require(MPI_Test(&all, &done, MPI_STATUS_IGNORE), "MPI_Test");
+        require_mpi(MPI_Test(&all, &done, MPI_STATUS_IGNORE), "MPI_Test");
         return done != 0;
       },
       [] { return std::string(); }, false);
@@ -272,6 +262,11 @@ void MpiFabric::abort_others() {
     if (r != rank()) MPI_Send(nullptr, 0, MPI_BYTE, r, kAbort, links_->control);
 }
 
+void MpiFabric::stand_for(const std::function<bool()>& done, const char* call) {
+  stand(
+      done, [&] { return fmt::format("rank {} waits in {} for the others", rank(), call); }, true);
+}
+
 // ---- messages
 
 OpId MpiFabric::post(Rank&, const Half& half) {
@@ -293,9 +288,9 @@ OpId MpiFabric::post(Rank&, const Half& half) {
     const auto part = static_cast<std::int64_t>(i);
     std::byte* data = half.data + part * kLargestMessage;
     const int bytes = part_bytes(half.bytes, part);
-    require(half.is_send ? MPI_Isend(data, bytes, MPI_BYTE, half.peer, half.tag.value, links_->data, &op.parts[i])
-                         : MPI_Irecv(data, bytes, MPI_BYTE, half.peer, MPI_ANY_TAG, links_->data, &op.parts[i]),
-            half.is_send ? "MPI_Isend" : "MPI_Irecv");
+    require_mpi(half.is_send ? MPI_Isend(data, bytes, MPI_BYTE, half.peer, half.tag.value, links_->data, &op.parts[i])
+                             : MPI_Irecv(data, bytes, MPI_BYTE, half.peer, MPI_ANY_TAG, links_->data, &op.parts[i]),
+                half.is_send ? "MPI_Isend" : "MPI_Irecv");
   }
   return id;
 }
@@ -324,7 +319,7 @@ bool MpiFabric::finished(OpId id) {
       throw ContractViolation(fmt::format("rank {} sends more than the {} B '{}' that rank {} expects at {}",
                                           op.half.peer, op.half.bytes, op.half.tag.name, rank(),
                                           to_text(op.half.where)));
-    require(code, "MPI_Test");
+    require_mpi(code, "MPI_Test");
     if (done == 0) return false;
     const std::int64_t part = static_cast<std::int64_t>(op.next++);
     if (op.half.is_send) continue;
@@ -402,7 +397,7 @@ void MpiFabric::broadcast(std::string& text) {
 void MpiFabric::barrier() {
   MPI_Request request = MPI_REQUEST_NULL;
   MPI_Ibarrier(links_->ensemble, &request);
-  for (int done = 0; done == 0; sched_yield()) require(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+  for (int done = 0; done == 0; sched_yield()) require_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
 }
 
 void MpiFabric::bring_home(int from, std::span<std::byte> bytes) {

@@ -10,6 +10,7 @@
 //   rank becomes the failure of all; the communicators are made anew and the fabric stays usable.
 // - A deadlock is found by time: every rank has ended or stood still for `stall_seconds`.
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -37,6 +38,8 @@ class MpiFabric final : public ProcessFabric {
   RankReport run_here(const Program& program) override;
   void bring_home(int rank, std::span<std::byte> bytes) override;
 
+  NativeCollectives& native() override;
+
   void broadcast(std::string& text) override;
   void barrier() override;
   bool failed_together() const override { return failed_together_; }
@@ -53,6 +56,7 @@ class MpiFabric final : public ProcessFabric {
 
  private:
   struct Links;  // communicators and operations: mpi.h stays out of headers
+  class Native;  // the library's collectives
   struct Failure {
     int kind = 0;  // 0: none of its own
     std::string text;
@@ -67,6 +71,8 @@ class MpiFabric final : public ProcessFabric {
   void check_arrived(const Half& half, int tag, std::int64_t part, int bytes) const;
   template <class Done, class Describe>
   void stand(Done done, Describe describe, bool heeding);
+  // A call of the library that all make; ends with the failure of another rank.
+  void stand_for(const std::function<bool()>& done, const char* call);
   void heed();
   void tell_stalled(const std::string& text);
   void tell_going();
@@ -79,6 +85,7 @@ class MpiFabric final : public ProcessFabric {
   int size_ = 1;
   double stall_seconds_;
   std::unique_ptr<Links> links_;
+  std::unique_ptr<NativeCollectives> native_;
   std::chrono::steady_clock::time_point epoch_;
   bool aborted_ = false;          // another rank failed in this run
   bool failed_together_ = false;  // the last failure was agreed on
