@@ -27,7 +27,6 @@
 namespace assay::parallelism {
 
 using substrate::Rank;
-using substrate::RunReport;
 using substrate::Task;
 
 namespace {

@@ -17,8 +17,11 @@ bool dealt(const SequenceProblem& p) {
 }
 
 std::optional<SequenceProblem> layer_of(const Setting& setting, bool backward) {
-  const auto p = layer_shape(setting, backward);
+  auto p = layer_shape(setting, backward);
   if (!p) return std::nullopt;
+  // Where what it is compared with goes beyond the heads.
+  if (setting.role == "baseline" && setting.axes.has("baseline_sequence_parallel"))
+    p->ranks = static_cast<int>(setting.axes.integer("baseline_sequence_parallel"));
   if (!dealt(*p) || p->length < p->ranks) return std::nullopt;
   return p;
 }
