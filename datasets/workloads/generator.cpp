@@ -14,24 +14,15 @@
 #include "datasets/machine.h"
 #include "datasets/nearest_names.h"
 #include "datasets/user_error.h"
+#include "datasets/workloads/counter_random.h"
 
 namespace assay::datasets {
 namespace {
 
-// Counter-based uniforms: a draw is a function of (seed, purpose, request, attempt), so that no consumer can change
-// what another sees. The finaliser is splitmix64's.
-std::uint64_t mixed(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
-
 enum Purpose : std::uint64_t { input_length = 1, output_length = 2, arrival = 3 };
 
 double uniform(std::uint64_t seed, Purpose purpose, std::uint64_t request, std::uint64_t attempt = 0) {
-  const std::uint64_t bits = mixed(mixed(mixed(mixed(seed) ^ purpose) ^ request) ^ attempt);
-  return (static_cast<double>(bits >> 11) + 0.5) * 0x1.0p-53;  // in (0, 1)
+  return counter_uniform(seed, purpose, request, attempt);
 }
 
 double normal_below(double z) { return 0.5 * std::erfc(-z / std::numbers::sqrt2); }
