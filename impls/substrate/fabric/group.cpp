@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace assay::substrate {
 
 Group Group::split(Rank& rank, const std::function<int(int)>& color_of) {
@@ -15,6 +18,14 @@ Group Group::split(Rank& rank, const std::function<int(int)>& color_of) {
   }
   Group group(rank, id, static_cast<int>(members->size()));
   group.members_ = std::move(members);
+  return group;
+}
+
+Group Group::of(Rank& rank, std::vector<int> members) {
+  const auto found = std::ranges::find(members, rank.id());
+  if (found == members.end()) throw ContractViolation(fmt::format("rank {} is not in its group", rank.id()));
+  Group group(rank, static_cast<int>(found - members.begin()), static_cast<int>(members.size()));
+  group.members_ = std::make_shared<const std::vector<int>>(std::move(members));
   return group;
 }
 

@@ -16,6 +16,8 @@ class Group {
       : rank_(&rank), id_(rank.id()), size_(rank.size()) {}
   // The ranks of `color`, which must be that of the rank itself, in order; `color_of` is asked for every rank.
   static Group split(Rank& rank, const std::function<int(int rank)>& color_of);
+  // Exactly these ranks, in this order; the rank itself must be among them.
+  static Group of(Rank& rank, std::vector<int> members);
 
   Rank& rank() const { return *rank_; }
   int id() const { return id_; }
