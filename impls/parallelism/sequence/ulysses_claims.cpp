@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "impls/parallelism/sequence/flexsp_claims.h"
 #include "impls/parallelism/sequence/sequence_claims.h"
 #include "impls/parallelism/sequence/ulysses_case.h"
 
@@ -61,6 +62,7 @@ std::optional<Projection> project_longest(const Setting& setting) {
 }  // namespace
 
 std::optional<Projection> project_ulysses_claim(const Setting& setting, const std::string& quantity) {
+  if (is_flexsp_batch(setting)) return project_flexsp_deepspeed(setting, quantity);
   if (quantity == "comm_bytes") return project_volume(setting);
   if (quantity == "max_sequence") return project_longest(setting);
   return project_step(setting, quantity);

@@ -1,0 +1,290 @@
+#include "impls/parallelism/sequence/flexsp_claims.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "datasets/workloads/length_distribution.h"
+#include "impls/parallelism/sequence/sequence_claims.h"
+#include "impls/parallelism/variable_length/batch_costs.h"
+#include "impls/parallelism/variable_length/flexsp_solver.h"
+#include "impls/substrate/models/operator_time.h"
+
+namespace assay::parallelism {
+
+namespace {
+
+using harness::claims::Projection;
+using harness::claims::Setting;
+
+constexpr std::uint64_t kBatches = 2;  // the paper averages 40 iterations
+
+// Sequences as the paper's code takes them: those below the context, padded to a multiple of 2 N.
+std::vector<std::int64_t> batch_of(const Setting& setting, std::uint64_t seed) {
+  const auto distribution = datasets::load_length_distribution(setting.workload, datasets::data_root());
+  const std::int64_t context =
+      setting.axes.has("context") ? setting.axes.integer("context") : distribution.edges.back();
+  const std::int64_t multiple = 2 * std::max(1, setting.ranks);
+  auto lengths = datasets::draw_lengths(distribution, setting.axes.integer("global_batch"), context - multiple,
+                                        datasets::Overlong::drop, seed);
+  for (std::int64_t& length : lengths) length = (length + multiple - 1) / multiple * multiple;
+  return lengths;
+}
+
+struct Machine {
+  FlexSpCosts costs;
+  double gathers = 0;  // seconds of ZeRO-3 traffic of a micro-batch
+  double optimizer = 0;
+  bool inside_domain = true;
+  BatchProblem shape;
+  TokenMemory memory;
+};
+
+Machine machine_of(const Setting& setting) {
+  const datasets::Model& model = *setting.model;
+  const datasets::Cluster& cluster = *setting.cluster;
+  const double nodes = std::ceil(static_cast<double>(setting.ranks) / cluster.devices_per_node);
+  Machine machine;
+  machine.shape = {.lengths = {},
+                   .ranks = setting.ranks,
+                   .heads = static_cast<int>(model.at("heads")),
+                   .kv_heads = static_cast<int>(model.at("kv_heads")),
+                   .head_dim = static_cast<int>(model.at("head_dim")),
+                   .dtype = substrate::DType::bf16,
+                   .backward = true};
+  const std::int64_t context = setting.axes.integer("context");
+  machine.memory = token_memory(model, setting.device->at("memory_bytes"), held_states(setting),
+                                (context + setting.ranks - 1) / setting.ranks);
+  const LayerCosts layer =
+      model_costs(model, machine.shape, *setting.device, machine.memory.capacity, machine.memory.recomputed);
+  machine.inside_domain = layer.inside_domain;
+  machine.costs = {.pair_seconds = layer.pair_seconds,
+                   .token_seconds = layer.token_seconds,
+                   .fixed_seconds = 0,
+                   .exchange_seconds = {},
+                   .exchange_fixed_seconds = {},
+                   .capacity = machine.memory.capacity};
+  const double layers = model.at("layers");
+  for (int degree = 1; degree <= setting.ranks && machine.shape.heads % degree == 0; degree *= 2) {
+    const ExchangeCosts exchange = heads_exchange_costs(machine.shape, degree, *setting.device, cluster);
+    machine.costs.exchange_seconds.push_back(layers * exchange.token_seconds);
+    machine.costs.exchange_fixed_seconds.push_back(layers * exchange.fixed_seconds);
+  }
+  // Parameters gathered for each pass and gradients scattered, a ring through all NICs of a node.
+  const double bandwidth = nodes == 1
+                               ? cluster.intra.bandwidth
+                               : std::min(cluster.intra.bandwidth, cluster.inter.bandwidth * cluster.nics_per_node);
+  machine.gathers = 3 * 2 * model.at("parameters") * (setting.ranks - 1) / setting.ranks / bandwidth;
+  machine.optimizer = 16 * 2 * model.at("parameters") / setting.ranks / setting.device->at("memory_bandwidth");
+  return machine;
+}
+
+// Of one batch; exchange: what of it the slowest groups spend in all-to-alls.
+struct Step {
+  double seconds = 0, exchange = 0;
+};
+
+Step step_of(const std::vector<std::int64_t>& lengths, const Machine& machine, const FlexSpPlan& plan) {
+  Step step{.seconds = machine.optimizer};
+  for (const FlexSpMicroBatch& micro_batch : plan.micro_batches) {
+    const FlexSpGroup* slowest = &micro_batch.groups.front();
+    for (const FlexSpGroup& group : micro_batch.groups)
+      if (group.seconds > slowest->seconds) slowest = &group;
+    const auto level = static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(slowest->degree)));
+    double tokens = 0;
+    for (const int sequence : slowest->sequences)
+      tokens += static_cast<double>(lengths[static_cast<std::size_t>(sequence)]);
+    step.exchange += machine.costs.exchange_fixed_seconds[level] + machine.costs.exchange_seconds[level] * tokens;
+    // Gathering hides behind computing.
+    step.seconds += std::max(micro_batch.seconds, machine.gathers);
+  }
+  return step;
+}
+
+enum class Arm : std::uint8_t { flexsp, batch_adaptive, deepspeed };
+
+std::optional<Arm> arm_of(const Setting& setting) {
+  const std::string arm = setting.axes.has("arm") ? setting.axes.text("arm") : "flexsp";
+  if (arm == "flexsp") return Arm::flexsp;
+  if (arm == "batchada") return Arm::batch_adaptive;
+  if (arm == "deepspeed") return Arm::deepspeed;
+  return std::nullopt;
+}
+
+// The same batch is planned for several claims; a plan follows from lengths and costs alone.
+FlexSpPlan planned(const std::vector<std::int64_t>& lengths, int ranks, std::int64_t context, const FlexSpCosts& costs,
+                   Arm arm) {
+  if (arm == Arm::deepspeed) return plan_one_degree(lengths, ranks, costs.least_level(context), costs);
+  if (arm == Arm::batch_adaptive) return plan_batch_adaptive(lengths, ranks, costs);
+  return plan_flexsp(lengths, ranks, costs);
+}
+
+struct Totals {
+  double seconds = 0, exchange = 0, tokens = 0;
+};
+
+std::optional<Totals> totals_of(const Setting& setting, const Machine& machine, Arm arm) {
+  static std::mutex guard;
+  static std::map<std::string, Totals> known;
+  const FlexSpCosts& costs = machine.costs;
+  std::string key = fmt::format("{} {} {} {} {} {} {} {} {} {}", static_cast<int>(arm), setting.workload, setting.ranks,
+                                setting.axes.to_json(), costs.pair_seconds, costs.token_seconds, costs.capacity,
+                                machine.gathers, machine.optimizer, setting.model->id);
+  for (std::size_t k = 0; k < costs.exchange_seconds.size(); ++k)
+    key += fmt::format(" {} {}", costs.exchange_seconds[k], costs.exchange_fixed_seconds[k]);
+  {
+    const std::lock_guard lock(guard);
+    if (const auto found = known.find(key); found != known.end()) return found->second;
+  }
+  Totals totals;
+  for (std::uint64_t seed = 1; seed <= kBatches; ++seed) {
+    const std::vector<std::int64_t> lengths = batch_of(setting, seed);
+    const FlexSpPlan plan = planned(lengths, setting.ranks, setting.axes.integer("context"), costs, arm);
+    if (plan.micro_batches.empty() || !std::isfinite(plan.seconds)) return std::nullopt;
+    const Step step = step_of(lengths, machine, plan);
+    totals.seconds += step.seconds;
+    totals.exchange += step.exchange;
+    for (const std::int64_t length : lengths) totals.tokens += static_cast<double>(length);
+  }
+  const std::lock_guard lock(guard);
+  known.emplace(std::move(key), totals);
+  return totals;
+}
+
+std::optional<Projection> answer(const Setting& setting, const std::string& quantity, Arm arm) {
+  if (!has_step_model(setting) || !setting.device || !setting.cluster || !setting.axes.has("context"))
+    return std::nullopt;
+  const Machine machine = machine_of(setting);
+  // Every degree up to all ranks has to have heads.
+  if (machine.costs.exchange_seconds.size() !=
+      static_cast<std::size_t>(std::bit_width(static_cast<unsigned>(setting.ranks))))
+    return std::nullopt;
+  const auto totals = totals_of(setting, machine, arm);
+  if (!totals) return std::nullopt;
+  Projection projection;
+  projection.inside_domain = machine.inside_domain;
+  const double batches = static_cast<double>(kBatches);
+  if (quantity == "throughput") {
+    projection.value = totals->tokens / totals->seconds;
+  } else if (quantity == "step_time") {
+    projection.value = totals->seconds / batches;
+  } else if (quantity == "comm_fraction") {
+    projection.value = totals->exchange / totals->seconds;
+  } else if (quantity == "comm_time") {
+    projection.value = totals->exchange / batches;
+  } else {
+    return std::nullopt;
+  }
+  projection.parts = {{"all-to-all of the slowest groups", "collective", totals->exchange / batches},
+                      {"everything else", "gemm", (totals->seconds - totals->exchange) / batches}};
+  projection.note = fmt::format(
+      "{} batches of the published histogram, lengths padded to a multiple of {}; {} tokens a device beside ZeRO-3 "
+      "states "
+      "({:.2f} of the forward products recomputed); costs of pairs, tokens and exchanges from the models of operators "
+      "and "
+      "links; ZeRO-3 traffic hides behind a micro-batch",
+      kBatches, 2 * setting.ranks, machine.memory.capacity, machine.memory.recomputed);
+  return projection;
+}
+
+// What rounding to buckets adds to the tokens of a batch.
+std::optional<Projection> bucket_projection(const Setting& setting) {
+  double error = 0;
+  for (std::uint64_t seed = 1; seed <= kBatches; ++seed) {
+    const std::vector<std::int64_t> lengths = batch_of(setting, seed);
+    std::vector<std::int64_t> tops;
+    if (setting.axes.has("interval")) {
+      const std::int64_t interval = setting.axes.integer("interval");
+      for (const std::int64_t length : lengths) tops.push_back((length + interval - 1) / interval * interval);
+      std::ranges::sort(tops);
+    } else {
+      tops = bucket_tops(lengths, static_cast<int>(setting.axes.integer("buckets")));
+    }
+    error += bucket_error(lengths, tops) / static_cast<double>(kBatches);
+  }
+  Projection projection;
+  projection.value = error;
+  projection.note = fmt::format("counted on {} batches drawn from the published histogram", kBatches);
+  return projection;
+}
+
+}  // namespace
+
+bool is_flexsp_batch(const Setting& setting) { return setting.axes.has("global_batch") && !setting.workload.empty(); }
+
+std::optional<Projection> project_flexsp(const Setting& setting, const std::string& quantity) {
+  if (!is_flexsp_batch(setting)) return std::nullopt;
+  if (quantity == "error_max" && (setting.axes.has("interval") || setting.axes.has("buckets")))
+    return bucket_projection(setting);
+  const auto arm = arm_of(setting);
+  if (!arm) return std::nullopt;
+  // As the other side of a ratio to itself: the best single degree of each batch.
+  return answer(setting, quantity, setting.role == "baseline" ? Arm::batch_adaptive : *arm);
+}
+
+std::optional<Projection> project_flexsp_deepspeed(const Setting& setting, const std::string& quantity) {
+  return answer(setting, quantity, Arm::deepspeed);
+}
+
+// Tensor parallelism inside a node (all gathers and scatters of activations shown), context parallelism between nodes:
+// every row of sequences zigzag over all nodes, a ring whose hops hide behind attention as far as that lasts.
+std::optional<Projection> project_flexsp_megatron(const Setting& setting, const std::string& quantity) {
+  if (quantity != "throughput" || !has_step_model(setting) || !setting.device || !setting.cluster ||
+      !setting.axes.has("context"))
+    return std::nullopt;
+  const datasets::Model& model = *setting.model;
+  const datasets::Cluster& cluster = *setting.cluster;
+  const Machine machine = machine_of(setting);
+  const int tensor = std::min(setting.ranks, cluster.devices_per_node), context = setting.ranks / tensor;
+  if (machine.shape.heads % tensor != 0) return std::nullopt;
+  const double layers = model.at("layers"), hidden = model.at("hidden");
+  const double nic = cluster.inter.bandwidth * cluster.nics_per_node / tensor;  // of one device, all sending
+  const double share = static_cast<double>(tensor - 1) / tensor;
+  const double gathered = layers * 10 * share * hidden * 2 / cluster.intra.bandwidth;  // s of a token of a node's rows
+  double seconds = 0, tokens = 0, ring = 0, tensors = 0;
+  for (std::uint64_t seed = 1; seed <= kBatches; ++seed) {
+    const std::vector<std::int64_t> lengths = batch_of(setting, seed);
+    const std::int64_t room = machine.costs.capacity * setting.ranks;
+    // Rows that all ranks share: as many sequences as the memory of all holds.
+    for (const std::vector<int>& row : cut_by_tokens(lengths, [&] {
+           std::int64_t all = 0;
+           for (const std::int64_t length : lengths) all += length;
+           return static_cast<int>((all + room - 1) / room);
+         }())) {
+      double pairs = 0, n = 0;
+      for (const int sequence : row) {
+        const double length = static_cast<double>(lengths[static_cast<std::size_t>(sequence)]);
+        pairs += length * (length + 1) / 2;
+        n += length;
+      }
+      const double attention = machine.costs.pair_seconds * pairs / setting.ranks;
+      const double rest = machine.costs.token_seconds * n / setting.ranks;
+      // K and V forward, K and V and their gradients (32 bit) backward: 2, 2 + 4 bytes an element a hop.
+      const double hop_bytes = 2 * n / context * model.at("kv_heads") * model.at("head_dim") / tensor * (2 + 2 + 4);
+      const double sent = context == 1 ? 0 : layers * (context - 1) * (hop_bytes / nic + 3 * cluster.inter.latency);
+      const double exposed = std::max(0.0, sent - attention * (context - 1) / context);
+      ring += exposed;
+      tensors += gathered * n / context;
+      seconds += attention + rest + exposed + gathered * n / context;
+      tokens += n;
+    }
+    seconds += machine.optimizer;
+  }
+  Projection projection;
+  projection.value = tokens / seconds;
+  projection.inside_domain = machine.inside_domain;
+  const double batches = static_cast<double>(kBatches);
+  projection.parts = {{"tensor-parallel gathers and scatters", "collective", tensors / batches},
+                      {"exposed ring", "link", ring / batches},
+                      {"computing", "gemm", (seconds - ring - tensors) / batches}};
+  projection.note = fmt::format("tensor parallelism {}, context parallelism {}, rows of {} tokens over all devices",
+                                tensor, context, machine.costs.capacity * setting.ranks);
+  return projection;
+}
+
+}  // namespace assay::parallelism

@@ -1,0 +1,21 @@
+#pragma once
+// What FlexSP's paper claims, and what it compares with: DeepSpeed's one degree for all and Megatron-LM's tensor and
+// context parallelism, on the same batches.
+#include <optional>
+#include <string>
+
+#include "harness/claims/projection.h"
+
+namespace assay::parallelism {
+
+std::optional<harness::claims::Projection> project_flexsp(const harness::claims::Setting& setting,
+                                                          const std::string& quantity);
+
+// Whether a setting is a batch of a data set (and not a sequence of one length).
+bool is_flexsp_batch(const harness::claims::Setting& setting);
+std::optional<harness::claims::Projection> project_flexsp_deepspeed(const harness::claims::Setting& setting,
+                                                                    const std::string& quantity);
+std::optional<harness::claims::Projection> project_flexsp_megatron(const harness::claims::Setting& setting,
+                                                                   const std::string& quantity);
+
+}  // namespace assay::parallelism

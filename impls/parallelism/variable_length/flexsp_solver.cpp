@@ -1,0 +1,391 @@
+#include "impls/parallelism/variable_length/flexsp_solver.h"
+
+#include <algorithm>
+#include <bit>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <queue>
+#include <stdexcept>
+#include <utility>
+
+#include "impls/parallelism/variable_length/packing.h"
+#include "impls/parallelism/variable_length/token_slices.h"
+
+namespace assay::parallelism {
+
+namespace {
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
+std::int64_t length_of(const std::vector<std::int64_t>& lengths, int sequence) {
+  return lengths[static_cast<std::size_t>(sequence)];
+}
+
+int levels_of(int ranks) { return static_cast<int>(std::bit_width(static_cast<unsigned>(ranks))); }
+
+FlexSpGroup finished(const std::vector<std::int64_t>& lengths, const FlexSpCosts& costs, int level,
+                     std::vector<int> sequences) {
+  FlexSpGroup group{.degree = 1 << level, .sequences = std::move(sequences), .seconds = costs.group(level)};
+  for (const int sequence : group.sequences) group.seconds += costs.sequence(length_of(lengths, sequence), level);
+  return group;
+}
+
+FlexSpMicroBatch finished(std::vector<FlexSpGroup> groups) {
+  std::erase_if(groups, [](const FlexSpGroup& group) { return group.sequences.empty(); });
+  std::ranges::stable_sort(groups, std::greater{}, &FlexSpGroup::degree);
+  FlexSpMicroBatch batch{.groups = std::move(groups), .seconds = 0};
+  for (const FlexSpGroup& group : batch.groups) batch.seconds = std::max(batch.seconds, group.seconds);
+  return batch;
+}
+
+// Calls visit(counts by level) for every multiset of degrees with the given sum.
+void for_multisets(int ranks, int level, std::vector<int>& counts, const std::function<void()>& visit) {
+  if (level == 0) {
+    counts[0] = ranks;
+    visit();
+    counts[0] = 0;
+    return;
+  }
+  const auto z = static_cast<std::size_t>(level);
+  for (counts[z] = 0; counts[z] << level <= ranks; ++counts[z])
+    for_multisets(ranks - (counts[z] << level), level - 1, counts, visit);
+  counts[z] = 0;
+}
+
+// A kind of sequence while searching: its length (a bucket's top) and who is of it.
+struct Searched {
+  std::int64_t length = 0;
+  int sequence = 0;
+  int least = 0;
+};
+
+struct Placed {
+  std::vector<int> level;                   // of each group
+  std::vector<std::vector<int>> sequences;  // of each group
+  double seconds = kNever;
+};
+
+// Longest first, each to the group that is done first with it; `limit`: gives up beyond.
+bool place(const std::vector<Searched>& order, const std::vector<int>& counts, const FlexSpCosts& costs, double limit,
+           Placed& placed) {
+  struct Group {
+    double seconds;
+    std::int64_t room;
+    int id;
+  };
+  std::vector<std::vector<Group>> by_level(counts.size());
+  placed.level.clear();
+  for (int level = static_cast<int>(counts.size()) - 1; level >= 0; --level)
+    for (int g = 0; g < counts[static_cast<std::size_t>(level)]; ++g) {
+      by_level[static_cast<std::size_t>(level)].push_back(
+          {costs.group(level), costs.capacity << level, static_cast<int>(placed.level.size())});
+      placed.level.push_back(level);
+    }
+  placed.sequences.assign(placed.level.size(), {});
+  placed.seconds = 0;
+  for (const Searched& each : order) {
+    Group* best = nullptr;
+    double best_seconds = kNever;
+    for (std::size_t level = static_cast<std::size_t>(each.least); level < counts.size(); ++level) {
+      if (by_level[level].empty()) continue;
+      const double takes = costs.sequence(each.length, static_cast<int>(level));
+      for (Group& group : by_level[level]) {
+        if (group.room < each.length) continue;
+        if (group.seconds + takes < best_seconds) {
+          best_seconds = group.seconds + takes;
+          best = &group;
+        }
+        if (placed.sequences[static_cast<std::size_t>(group.id)].empty())
+          break;  // the others of this degree are empty too
+      }
+    }
+    if (best == nullptr || best_seconds >= limit) return false;
+    best->seconds = best_seconds;
+    best->room -= each.length;
+    placed.sequences[static_cast<std::size_t>(best->id)].push_back(each.sequence);
+    placed.seconds = std::max(placed.seconds, best_seconds);
+  }
+  return true;
+}
+
+FlexSpMicroBatch from(const Placed& placed, const std::vector<std::int64_t>& lengths, const FlexSpCosts& costs) {
+  if (placed.seconds == kNever) return {.groups = {}, .seconds = kNever};
+  std::vector<FlexSpGroup> groups;
+  for (std::size_t g = 0; g < placed.level.size(); ++g)
+    groups.push_back(finished(lengths, costs, placed.level[g], placed.sequences[g]));
+  return finished(std::move(groups));
+}
+
+std::vector<Searched> searched(const std::vector<std::int64_t>& lengths, const std::vector<int>& which,
+                               const FlexSpCosts& costs, int buckets) {
+  std::vector<std::int64_t> own;
+  for (const int sequence : which) own.push_back(length_of(lengths, sequence));
+  const std::vector<std::int64_t> tops = buckets > 0 ? bucket_tops(own, buckets) : std::vector<std::int64_t>{};
+  std::vector<Searched> all;
+  for (const int sequence : which) {
+    const std::int64_t length = length_of(lengths, sequence);
+    const std::int64_t top = tops.empty() ? length : *std::ranges::lower_bound(tops, length);
+    all.push_back({top, sequence, costs.least_level(top)});
+  }
+  std::ranges::stable_sort(all, std::greater{}, &Searched::length);
+  return all;
+}
+
+}  // namespace
+
+double FlexSpCosts::sequence(std::int64_t length, int level) const {
+  const auto tokens = static_cast<double>(length);
+  const double work = pair_seconds * static_cast<double>(causal_pairs(length)) + token_seconds * tokens;
+  return work / (1 << level) + exchange_seconds[static_cast<std::size_t>(level)] * tokens;
+}
+
+int FlexSpCosts::least_level(std::int64_t length) const {
+  int level = 0;
+  while (capacity << level < length) ++level;
+  return level;
+}
+
+FlexSpMicroBatch solve_micro_batch(const std::vector<std::int64_t>& lengths, const std::vector<int>& which, int ranks,
+                                   const FlexSpCosts& costs, int buckets) {
+  const std::vector<Searched> order = searched(lengths, which, costs, buckets);
+  int least = 0;
+  for (const Searched& each : order) least = std::max(least, each.least);
+  const int levels = levels_of(ranks);
+  if (least >= levels) return {.groups = {}, .seconds = kNever};
+  Placed best, tried;
+  std::vector<int> counts(static_cast<std::size_t>(levels), 0);
+  for_multisets(ranks, levels - 1, counts, [&] {
+    int top = levels - 1;
+    while (top > 0 && counts[static_cast<std::size_t>(top)] == 0) --top;
+    if (top < least) return;
+    // The longest sequence has to be somewhere.
+    double longest = kNever;
+    for (int level = least; level <= top; ++level)
+      if (counts[static_cast<std::size_t>(level)] > 0)
+        longest = std::min(longest, costs.group(level) + costs.sequence(order.front().length, level));
+    if (longest >= best.seconds) return;
+    if (place(order, counts, costs, best.seconds, tried) && tried.seconds < best.seconds) std::swap(best, tried);
+  });
+  return from(best, lengths, costs);
+}
+
+FlexSpMicroBatch solve_one_degree(const std::vector<std::int64_t>& lengths, const std::vector<int>& which, int ranks,
+                                  int level, const FlexSpCosts& costs) {
+  std::vector<int> counts(static_cast<std::size_t>(level) + 1, 0);
+  counts.back() = ranks >> level;
+  Placed placed;
+  const std::vector<Searched> order = searched(lengths, which, costs, 0);
+  for (const Searched& each : order)
+    if (each.least > level) return {.groups = {}, .seconds = kNever};
+  if (!place(order, counts, costs, kNever, placed)) return {.groups = {}, .seconds = kNever};
+  return from(placed, lengths, costs);
+}
+
+FlexSpMicroBatch exact_micro_batch(const std::vector<std::int64_t>& lengths, const std::vector<int>& which, int ranks,
+                                   const FlexSpCosts& costs) {
+  if (which.size() > 8 || ranks > 8) throw std::invalid_argument("too large to enumerate");
+  const int levels = levels_of(ranks);
+  Placed best;
+  std::vector<int> counts(static_cast<std::size_t>(levels), 0);
+  for_multisets(ranks, levels - 1, counts, [&] {
+    Placed tried;
+    for (int level = levels - 1; level >= 0; --level)
+      tried.level.insert(tried.level.end(), static_cast<std::size_t>(counts[static_cast<std::size_t>(level)]), level);
+    tried.sequences.assign(tried.level.size(), {});
+    std::vector<double> seconds;
+    std::vector<std::int64_t> room;
+    for (const int level : tried.level) {
+      seconds.push_back(costs.group(level));
+      room.push_back(costs.capacity << level);
+    }
+    const std::function<void(std::size_t, double)> assign = [&](std::size_t k, double slowest) {
+      if (slowest >= best.seconds) return;
+      if (k == which.size()) {
+        best = tried;
+        best.seconds = slowest;
+        return;
+      }
+      const std::int64_t length = length_of(lengths, which[k]);
+      for (std::size_t g = 0; g < tried.level.size(); ++g) {
+        if (room[g] < length) continue;
+        const double takes = costs.sequence(length, tried.level[g]);
+        seconds[g] += takes;
+        room[g] -= length;
+        tried.sequences[g].push_back(which[k]);
+        assign(k + 1, std::max(slowest, seconds[g]));
+        tried.sequences[g].pop_back();
+        room[g] += length;
+        seconds[g] -= takes;
+      }
+    };
+    assign(0, 0);
+  });
+  return from(best, lengths, costs);
+}
+
+double micro_batch_bound(const std::vector<std::int64_t>& lengths, const std::vector<int>& which, int ranks,
+                         const FlexSpCosts& costs) {
+  double work = 0, longest = 0, least_fixed = kNever;
+  for (int level = 0; level < levels_of(ranks); ++level) least_fixed = std::min(least_fixed, costs.group(level));
+  for (const int sequence : which) {
+    const std::int64_t length = length_of(lengths, sequence);
+    double ranks_seconds = kNever, alone = kNever;
+    for (int level = costs.least_level(length); level < levels_of(ranks); ++level) {
+      ranks_seconds = std::min(ranks_seconds, costs.sequence(length, level) * (1 << level));
+      alone = std::min(alone, costs.group(level) + costs.sequence(length, level));
+    }
+    work += ranks_seconds;
+    longest = std::max(longest, alone);
+  }
+  return std::max(longest, least_fixed + work / ranks);
+}
+
+FlexSpPlan plan_flexsp(const std::vector<std::int64_t>& lengths, int ranks, const FlexSpCosts& costs, int buckets,
+                       int more) {
+  const std::int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+  const std::int64_t room = costs.capacity * ranks;
+  FlexSpPlan best{.micro_batches = {}, .seconds = kNever};
+  int tried = 0;
+  const auto most = static_cast<std::int64_t>(lengths.size());
+  for (std::int64_t parts = std::max<std::int64_t>(1, (tokens + room - 1) / room); parts <= most && tried <= more;
+       ++parts) {
+    FlexSpPlan plan;
+    for (const std::vector<int>& which : cut_by_tokens(lengths, static_cast<int>(parts))) {
+      plan.micro_batches.push_back(solve_micro_batch(lengths, which, ranks, costs, buckets));
+      // Buckets may round past the memory that the lengths themselves fit.
+      if (plan.micro_batches.back().seconds == kNever && buckets > 0)
+        plan.micro_batches.back() = solve_micro_batch(lengths, which, ranks, costs, 0);
+      plan.seconds += plan.micro_batches.back().seconds;
+      if (plan.seconds >= best.seconds) break;
+    }
+    if (plan.seconds < kNever || best.seconds < kNever) ++tried;
+    if (plan.seconds < best.seconds) best = std::move(plan);
+  }
+  FlexSpPlan one_degree = plan_batch_adaptive(lengths, ranks, costs);
+  return one_degree.seconds < best.seconds ? std::move(one_degree) : std::move(best);
+}
+
+FlexSpPlan plan_one_degree(const std::vector<std::int64_t>& lengths, int ranks, int level, const FlexSpCosts& costs) {
+  const std::int64_t longest = *std::ranges::max_element(lengths);
+  if (costs.capacity << level < longest || 1 << level > ranks) return {.micro_batches = {}, .seconds = kNever};
+  const std::vector<std::vector<int>> rows = best_fit_rows(lengths, longest_first(lengths), costs.capacity << level);
+  // Rows of like time side by side: a micro-batch waits for its slowest.
+  std::vector<FlexSpGroup> groups;
+  for (const std::vector<int>& row : rows) groups.push_back(finished(lengths, costs, level, row));
+  std::ranges::stable_sort(groups, std::greater{}, &FlexSpGroup::seconds);
+  const auto side_by_side = static_cast<std::size_t>(ranks >> level);
+  FlexSpPlan plan;
+  for (std::size_t first = 0; first < groups.size(); first += side_by_side) {
+    const auto last = std::min(groups.size(), first + side_by_side);
+    plan.micro_batches.push_back(finished(
+        {groups.begin() + static_cast<std::ptrdiff_t>(first), groups.begin() + static_cast<std::ptrdiff_t>(last)}));
+    // Fewer rows than groups: the sequences are dealt again, so that no group is idle.
+    if (last - first < side_by_side) {
+      std::vector<int> left;
+      for (const FlexSpGroup& group : plan.micro_batches.back().groups)
+        left.insert(left.end(), group.sequences.begin(), group.sequences.end());
+      FlexSpMicroBatch again = solve_one_degree(lengths, left, ranks, level, costs);
+      if (again.seconds < plan.micro_batches.back().seconds) plan.micro_batches.back() = std::move(again);
+    }
+    plan.seconds += plan.micro_batches.back().seconds;
+  }
+  return plan;
+}
+
+FlexSpPlan plan_batch_adaptive(const std::vector<std::int64_t>& lengths, int ranks, const FlexSpCosts& costs) {
+  FlexSpPlan best{.micro_batches = {}, .seconds = kNever};
+  for (int level = 0; level < levels_of(ranks); ++level) {
+    FlexSpPlan plan = plan_one_degree(lengths, ranks, level, costs);
+    if (plan.seconds < best.seconds) best = std::move(plan);
+  }
+  return best;
+}
+
+std::vector<std::int64_t> bucket_tops(std::vector<std::int64_t> lengths, int buckets) {
+  std::ranges::sort(lengths);
+  const std::size_t n = lengths.size();
+  if (n == 0) return {};
+  std::vector<std::int64_t> prefix(n + 1, 0);
+  for (std::size_t i = 0; i < n; ++i) prefix[i + 1] = prefix[i] + lengths[i];
+  // error of lengths [j, k) in one bucket with the top lengths[k - 1]
+  const auto error = [&](std::size_t j, std::size_t k) {
+    return lengths[k - 1] * static_cast<std::int64_t>(k - j) - (prefix[k] - prefix[j]);
+  };
+  const auto rounds = std::min<std::size_t>(static_cast<std::size_t>(std::max(1, buckets)), n);
+  constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+  std::vector<std::int64_t> before(n + 1, kNone), now;
+  before[0] = 0;
+  std::vector<std::vector<std::size_t>> begin(rounds, std::vector<std::size_t>(n + 1, 0));
+  for (std::size_t q = 0; q < rounds; ++q) {
+    now.assign(n + 1, kNone);
+    now[0] = 0;
+    // Where the best cut lies rises with k (the cost is a Monge array), so the search is by halves.
+    const std::function<void(std::size_t, std::size_t, std::size_t, std::size_t)> search =
+        [&](std::size_t low, std::size_t high, std::size_t from, std::size_t to) {
+          if (low > high) return;
+          const std::size_t k = low + (high - low) / 2;
+          std::size_t best = from;
+          for (std::size_t j = from; j <= std::min(to, k - 1); ++j) {
+            if (before[j] == kNone) continue;
+            const std::int64_t sum = before[j] + error(j, k);
+            if (now[k] == kNone || sum < now[k]) {
+              now[k] = sum;
+              best = j;
+            }
+          }
+          begin[q][k] = best;
+          if (k > low) search(low, k - 1, from, best);
+          search(k + 1, high, best, to);
+        };
+    search(1, n, 0, n - 1);
+    before = now;
+  }
+  std::vector<std::int64_t> tops;
+  std::size_t k = n;
+  for (std::size_t q = rounds; q-- > 0 && k > 0;) {
+    tops.push_back(lengths[k - 1]);
+    k = begin[q][k];
+  }
+  std::ranges::reverse(tops);
+  return tops;
+}
+
+double bucket_error(const std::vector<std::int64_t>& lengths, const std::vector<std::int64_t>& tops) {
+  double added = 0, tokens = 0;
+  for (const std::int64_t length : lengths) {
+    added += static_cast<double>(*std::ranges::lower_bound(tops, length) - length);
+    tokens += static_cast<double>(length);
+  }
+  return added / tokens;
+}
+
+std::vector<std::vector<int>> cut_by_tokens(const std::vector<std::int64_t>& lengths, int parts) {
+  const std::vector<int> order = longest_first(lengths);
+  const auto cut = [&](std::int64_t room) {
+    std::vector<std::vector<int>> runs;
+    std::int64_t left = -1;
+    for (const int sequence : order) {
+      const std::int64_t length = length_of(lengths, sequence);
+      if (left < length) {
+        runs.emplace_back();
+        left = room;
+      }
+      runs.back().push_back(sequence);
+      left -= length;
+    }
+    return runs;
+  };
+  std::int64_t low = *std::ranges::max_element(lengths);
+  std::int64_t high = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+  while (low < high) {
+    const std::int64_t middle = low + (high - low) / 2;
+    if (static_cast<int>(cut(middle).size()) <= parts)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return cut(low);
+}
+
+}  // namespace assay::parallelism
