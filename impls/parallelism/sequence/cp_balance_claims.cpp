@@ -1,7 +1,9 @@
 #include "impls/parallelism/sequence/cp_balance_claims.h"
 
+#include "impls/parallelism/sequence/flexsp_claims.h"
 #include "impls/parallelism/sequence/ring_attention_case.h"
 #include "impls/parallelism/sequence/sequence_claims.h"
+#include "impls/parallelism/sequence/zeppelin_claims.h"
 
 namespace assay::parallelism {
 
@@ -41,6 +43,8 @@ std::optional<Projection> project_efficiency(const Setting& setting) {
 }  // namespace
 
 std::optional<Projection> project_cp_balance(const Setting& setting, const std::string& quantity) {
+  if (is_zeppelin_batch(setting)) return project_te_cp(setting, quantity);
+  if (is_flexsp_batch(setting)) return project_flexsp_megatron(setting, quantity);
   if (quantity == "scaling_efficiency") return project_efficiency(setting);
   const auto problem = problem_of(setting);
   if (!problem) return std::nullopt;
