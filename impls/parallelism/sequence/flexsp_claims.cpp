@@ -7,6 +7,8 @@
 #include <cmath>
 #include <map>
 #include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "datasets/workloads/length_distribution.h"
@@ -45,7 +47,7 @@ struct Machine {
   TokenMemory memory;
 };
 
-Machine machine_of(const Setting& setting) {
+Machine make_machine(const Setting& setting) {
   const datasets::Model& model = *setting.model;
   const datasets::Cluster& cluster = *setting.cluster;
   const double nodes = std::ceil(static_cast<double>(setting.ranks) / cluster.devices_per_node);
@@ -82,6 +84,21 @@ Machine machine_of(const Setting& setting) {
   machine.gathers = 3 * 2 * model.at("parameters") * (setting.ranks - 1) / setting.ranks / bandwidth;
   machine.optimizer = 16 * 2 * model.at("parameters") / setting.ranks / setting.device->at("memory_bandwidth");
   return machine;
+}
+
+// Several claims ask for the same machine.
+const Machine& machine_of(const Setting& setting) {
+  static std::mutex guard;
+  static std::map<std::string, Machine> known;
+  const std::string key = fmt::format("{} {} {} {}", setting.model->id, setting.ranks, setting.axes.integer("context"),
+                                      machine_key(*setting.device, *setting.cluster));
+  {
+    const std::lock_guard lock(guard);
+    if (const auto found = known.find(key); found != known.end()) return found->second;
+  }
+  Machine machine = make_machine(setting);
+  const std::lock_guard lock(guard);
+  return known.emplace(key, std::move(machine)).first->second;
 }
 
 // Of one batch; exchange: what of it the slowest groups spend in all-to-alls.
@@ -132,9 +149,10 @@ std::optional<Totals> totals_of(const Setting& setting, const Machine& machine, 
   static std::mutex guard;
   static std::map<std::string, Totals> known;
   const FlexSpCosts& costs = machine.costs;
-  std::string key = fmt::format("{} {} {} {} {} {} {} {} {} {}", static_cast<int>(arm), setting.workload, setting.ranks,
-                                setting.axes.to_json(), costs.pair_seconds, costs.token_seconds, costs.capacity,
-                                machine.gathers, machine.optimizer, setting.model->id);
+  std::string key =
+      fmt::format("{} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(arm), setting.workload, setting.ranks,
+                  setting.axes.integer("context"), setting.axes.integer("global_batch"), costs.pair_seconds,
+                  costs.token_seconds, costs.capacity, machine.gathers, machine.optimizer, setting.model->id);
   for (std::size_t k = 0; k < costs.exchange_seconds.size(); ++k)
     key += fmt::format(" {} {}", costs.exchange_seconds[k], costs.exchange_fixed_seconds[k]);
   {
@@ -159,7 +177,7 @@ std::optional<Totals> totals_of(const Setting& setting, const Machine& machine, 
 std::optional<Projection> answer(const Setting& setting, const std::string& quantity, Arm arm) {
   if (!has_step_model(setting) || !setting.device || !setting.cluster || !setting.axes.has("context"))
     return std::nullopt;
-  const Machine machine = machine_of(setting);
+  const Machine& machine = machine_of(setting);
   // Every degree up to all ranks has to have heads.
   if (machine.costs.exchange_seconds.size() !=
       static_cast<std::size_t>(std::bit_width(static_cast<unsigned>(setting.ranks))))
@@ -239,7 +257,7 @@ std::optional<Projection> project_flexsp_megatron(const Setting& setting, const 
     return std::nullopt;
   const datasets::Model& model = *setting.model;
   const datasets::Cluster& cluster = *setting.cluster;
-  const Machine machine = machine_of(setting);
+  const Machine& machine = machine_of(setting);
   const int tensor = std::min(setting.ranks, cluster.devices_per_node), context = setting.ranks / tensor;
   if (machine.shape.heads % tensor != 0) return std::nullopt;
   const double layers = model.at("layers"), hidden = model.at("hidden");

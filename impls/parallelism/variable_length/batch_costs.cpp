@@ -1,5 +1,7 @@
 #include "impls/parallelism/variable_length/batch_costs.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -12,6 +14,13 @@ namespace assay::parallelism {
 
 using substrate::OpKind;
 using substrate::OpWork;
+
+std::string machine_key(const datasets::Device& device, const datasets::Cluster& cluster) {
+  std::string key = device.id + " " + cluster.id;
+  for (const auto* constants : {&device.constants, &cluster.constants})
+    for (const auto& [name, constant] : *constants) key += fmt::format(" {}", constant.value);
+  return key;
+}
 
 LayerCosts attention_costs(const BatchProblem& shape, const datasets::Device& device) {
   LayerCosts costs;

@@ -2,11 +2,16 @@
 // What a token, a pair of tokens and an exchange cost a rank, from the models of operators and links: what planners of
 // variable-length batches need to know. Times are of a model's whole forward and backward pass.
 #include <cstdint>
+#include <string>
 
 #include "datasets/machine.h"
 #include "impls/parallelism/variable_length/batch_plan.h"
 
 namespace assay::parallelism {
+
+// Every number of a device and a cluster, perturbed or not, as text: what a projection of a setting depends on beside
+// the setting itself.
+std::string machine_key(const datasets::Device& device, const datasets::Cluster& cluster);
 
 struct LayerCosts {
   double pair_seconds = 0;   // of a causal pair of all heads

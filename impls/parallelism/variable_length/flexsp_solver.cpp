@@ -153,20 +153,40 @@ FlexSpMicroBatch solve_micro_batch(const std::vector<std::int64_t>& lengths, con
   for (const Searched& each : order) least = std::max(least, each.least);
   const int levels = levels_of(ranks);
   if (least >= levels) return {.groups = {}, .seconds = kNever};
-  Placed best, tried;
-  std::vector<int> counts(static_cast<std::size_t>(levels), 0);
+  // No assignment to a multiset is faster than its ranks with all work of them, every sequence at the cheapest degree
+  // there is: that depends on the degrees alone, as c(s, d) d = work + exchange_d d s.
+  const auto z = static_cast<std::size_t>(levels);
+  std::vector<std::vector<double>> work(z, std::vector<double>(z, 0));  // [least level][level], rank seconds
+  for (const Searched& each : order)
+    for (int level = each.least; level < levels; ++level)
+      work[static_cast<std::size_t>(each.least)][static_cast<std::size_t>(level)] +=
+          costs.sequence(each.length, level) * (1 << level);
+  struct Candidate {
+    double bound;
+    std::vector<int> counts;
+  };
+  std::vector<Candidate> candidates;
+  std::vector<int> counts(z, 0);
   for_multisets(ranks, levels - 1, counts, [&] {
-    int top = levels - 1;
-    while (top > 0 && counts[static_cast<std::size_t>(top)] == 0) --top;
-    if (top < least) return;
-    // The longest sequence has to be somewhere.
-    double longest = kNever;
-    for (int level = least; level <= top; ++level)
+    double longest = kNever;  // it has to be somewhere
+    for (int level = least; level < levels; ++level)
       if (counts[static_cast<std::size_t>(level)] > 0)
         longest = std::min(longest, costs.group(level) + costs.sequence(order.front().length, level));
-    if (longest >= best.seconds) return;
-    if (place(order, counts, costs, best.seconds, tried) && tried.seconds < best.seconds) std::swap(best, tried);
+    double all = 0;
+    for (std::size_t of = 0; of < z; ++of) {
+      double cheapest = kNever;
+      for (std::size_t level = of; level < z; ++level)
+        if (counts[level] > 0) cheapest = std::min(cheapest, work[of][level]);
+      if (cheapest < kNever) all += cheapest;
+    }
+    if (longest < kNever) candidates.push_back({std::max(longest, all / ranks), counts});
   });
+  std::ranges::stable_sort(candidates, {}, &Candidate::bound);
+  Placed best, tried;
+  for (const Candidate& each : candidates) {
+    if (each.bound >= best.seconds) break;
+    if (place(order, each.counts, costs, best.seconds, tried) && tried.seconds < best.seconds) std::swap(best, tried);
+  }
   return from(best, lengths, costs);
 }
 
