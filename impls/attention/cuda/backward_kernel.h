@@ -9,21 +9,9 @@
 //
 // Scores are computed transposed, keys in rows: P^T and dS^T then are, in registers, the left operands of dV and dK.
 // Only dS passes through shared memory, for dQ, where the roles of rows and columns change.
-#include "impls/attention/cuda/backward.h"
-#include "impls/attention/cuda/tiles.h"
+#include "impls/attention/cuda/gradient_rows.h"
 
 namespace assay::attention::cuda {
-
-// Where row `row` of [B, Hq, N] is in the tensors; not `inside` beyond the end of a shorter sequence.
-struct RowPlace {
-  int b, head, query;
-  bool inside;
-};
-ASSAY_DEVICE RowPlace place_of(const ForwardProblem& problem, std::int64_t row) {
-  const QueryRow at = query_row(row, problem.heads, problem.mask.queries);
-  const Sequence sequence = sequence_of(problem.ragged, problem.mask, at.b);
-  return {at.b, at.head, sequence.first_query + at.query, at.query < sequence.mask.queries};
-}
 
 // D of one row a warp, four warps a block.
 template <class Element, int kHeadDim>
@@ -31,18 +19,9 @@ ASSAY_DEVICE void row_dots_block(const BackwardProblem& problem) {
   const int lane = thread_index() % kWarp;
   const std::int64_t row = row_of_warp();
   if (row >= problem.rows()) return;
-  const auto [b, head, query, inside] = place_of(problem.forward, row);
-  if (!inside) return;
-  const std::uint16_t* const o = problem.forward.o.at(b, head, query);
-  const std::uint16_t* const d_o = problem.d_o.at(b, head, query);
-  float dot = 0.0F;
-#pragma unroll
-  for (int i = 0; i < kHeadDim / kWarp; ++i) {
-    dot = fused(unpack<Element>(load_global(o + i * kWarp + lane)),
-                unpack<Element>(load_global(d_o + i * kWarp + lane)), dot);
-  }
-#pragma unroll
-  for (int mask = 1; mask < kWarp; mask *= 2) dot += shuffle_xor(dot, mask);
+  const RowPlace at = place_of(problem.forward, row, problem.forward.mask.queries);
+  if (!at.inside) return;
+  const float dot = row_dot<Element, kHeadDim>(problem, at, lane);
   if (lane == 0) store_global(problem.row_dots + row, dot);
 }
 
@@ -52,38 +31,14 @@ ASSAY_DEVICE void round_d_q_block(const BackwardProblem& problem) {
   const int lane = thread_index() % kWarp;
   const std::int64_t row = row_of_warp();
   if (row >= problem.rows()) return;
-  const auto [b, head, query, inside] = place_of(problem.forward, row);
-  if (!inside) return;
-  std::uint16_t* const to = problem.d_q.at(b, head, query);
+  const RowPlace at = place_of(problem.forward, row, problem.forward.mask.queries);
+  if (!at.inside) return;
+  std::uint16_t* const to = problem.d_q.at(at.b, at.head, at.query);
 #pragma unroll
   for (int i = 0; i < kHeadDim / kWarp; ++i) {
     const int column = i * kWarp + lane;
     const float sum = load_global(problem.d_q_sum + row * kHeadDim + column) * problem.forward.scale;
     store_global(to + column, static_cast<std::uint16_t>(pack<Element>(sum, 0.0F) & 0xffffU));
-  }
-}
-
-// This warp's 16 rows of dK or dV, times `factor`, through its own part of `tile` to global memory.
-template <class Element, int kHeadDim, int kTiles>
-ASSAY_DEVICE void store_gradient(const float (&c)[1][kTiles][4], float factor, std::uint32_t tile, int row0, int first,
-                                 const Matrix& to, int b, int kv, int first_row, int rows, int lane) {
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int row = row0 + accumulator_row(lane, half * 2);
-#pragma unroll
-    for (int j = 0; j < kTiles; ++j) {
-      store_shared(tile + swizzled<kHeadDim>(row, first / 8 + j) + lane % 4 * 4,
-                   pack<Element>(c[0][j][half * 2] * factor, c[0][j][half * 2 + 1] * factor));
-    }
-  }
-  warp_barrier();
-#pragma unroll
-  for (int i = 0; i < 16 * kTiles / kWarp; ++i) {
-    const int at = i * kWarp + lane;
-    const int row = row0 + at / kTiles;
-    const int chunk = first / 8 + at % kTiles;
-    const Words4 words = load_shared_words(tile + swizzled<kHeadDim>(row, chunk));
-    if (row < rows) store_global(reinterpret_cast<Words4*>(to.at(b, kv, first_row + row) + chunk * 8), words);
   }
 }
 
@@ -175,19 +130,7 @@ ASSAY_DEVICE void backward_block(const BackwardProblem& problem) {
         }
       }
     }
-    if (mask.cuts(row, first_key, Tile::kKeys)) {
-#pragma unroll
-      for (int j = 0; j < Tile::kRows / 8; ++j) {
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          const int visible = mask.visible(row + j * 8 + accumulator_column(lane, e)) - first_key - key_row;
-#pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            if (accumulator_row(lane, half * 2) >= visible) p[0][j][half * 2 + e] = 0.0F;
-          }
-        }
-      }
-    }
+    if (mask.cuts(row, first_key, Tile::kKeys)) mask_turned(p, mask, row, first_key + key_row, lane);
     float ds[1][Tile::kRows / 8][4];
     clear(ds);
     multiply_rows<Element, kHeadDim>(ds, v_tile, key_row, d_o_tile, 0, lane);

@@ -1,6 +1,6 @@
 #pragma once
 // What FlashAttention-2 is compared with: naive attention, which stores its scores, and the loop order of
-// FlashAttention-1. Same operands as ForwardProblem, every sequence of the same length.
+// FlashAttention-1. Same operands as ForwardProblem.
 #include "impls/attention/cuda/forward.h"
 
 namespace assay::attention::cuda {

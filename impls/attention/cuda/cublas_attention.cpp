@@ -110,7 +110,7 @@ void run(harness::State& state) {
   const Shape shape(p);
   const double issued = 4.0 * static_cast<double>(shape.groups * shape.rows) * static_cast<double>(p.keys) * p.head_dim;
   try {
-    run_on_device(state, p, issued, 0, make);
+    run_on_device(state, p, {.issued = issued}, make);
   } catch (const substrate::cuda::CublasUnavailable& absent) {
     state.skip(absent.what());
   }

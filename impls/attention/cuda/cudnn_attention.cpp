@@ -100,7 +100,7 @@ DeviceTechnique make(const Problem& p, Device& device) {
 void run(harness::State& state) {
   const Problem p = read_device_problem(state);
   try {
-    run_on_device(state, p, 0, 0, make);
+    run_on_device(state, p, {}, make);
   } catch (const substrate::cuda::CudnnUnavailable& absent) {
     state.skip(absent.what());
   }

@@ -1,6 +1,9 @@
 #include "impls/attention/cuda/decode_case.h"
 
+#include <algorithm>
 #include <string>
+
+#include "impls/substrate/random.h"
 
 namespace assay::attention::cuda {
 
@@ -21,6 +24,11 @@ std::vector<harness::Axis> decode_axes() {
                  .defaults = {count(0)},
                  .help = "ranges that the keys of a head are cut into; 0 fills the device",
                  .minimum = 0});
+  out.push_back({.name = "lengths",
+                 .defaults = {harness::Value(std::string("even"))},
+                 .help = "keys of the sequences of a batch: all of `context`, or ragged: as many as queries to all",
+                 .allowed = {harness::Value(std::string("even")), harness::Value(std::string("ragged"))},
+                 .legacy_default = harness::Value(std::string("even"))});
   return out;
 }
 
@@ -40,34 +48,63 @@ DecodeProblem decode_problem(const Problem& p, const DeviceTensors& tensors) {
   return out;
 }
 
-int splits_for(const Problem& p, const Device& device, int splits) {
-  if (splits > 0) return splits;
+std::vector<int> decode_lengths(const Problem& p) {
+  substrate::Random random(0x6465636f646cULL);
+  std::vector<int> out;
+  for (int b = 0; b < p.batch; ++b) {
+    const int least = std::min(p.queries, p.keys);
+    out.push_back(b == 0 ? p.keys
+                         : least + static_cast<int>(random.below(static_cast<std::uint64_t>(p.keys - least + 1))));
+  }
+  return out;
+}
+
+std::shared_ptr<DecodeWorkspace> decode_workspace(const Problem& p, Device& device, int asked, bool ragged) {
+  auto out = std::make_shared<DecodeWorkspace>();
   const int blocks = p.batch * p.kv_heads * parts(p.group() * p.queries, DecodeTile<64>::kRows);
-  return choose_splits(blocks, parts(p.keys, DecodeTile<64>::kRound), device.facts().multiprocessors);
+  out->splits =
+      asked > 0 ? asked : choose_splits(blocks, parts(p.keys, DecodeTile<64>::kRound), device.facts().multiprocessors);
+  if (out->splits > 1) {
+    const auto rows = static_cast<std::size_t>(out->splits) * static_cast<std::size_t>(p.batch) *
+                      static_cast<std::size_t>(p.heads) * static_cast<std::size_t>(p.queries);
+    out->o = {device, rows * static_cast<std::size_t>(p.head_dim)};
+    out->lse = {device, rows};
+  }
+  if (ragged) {
+    out->lengths = {device, static_cast<std::size_t>(p.batch)};
+    out->lengths.upload(decode_lengths(p));
+  }
+  return out;
 }
 
-std::shared_ptr<DecodeWorkspace> decode_workspace(const Problem& p, Device& device, int splits) {
-  if (splits == 1) return std::make_shared<DecodeWorkspace>();
-  const auto rows = static_cast<std::size_t>(splits) * static_cast<std::size_t>(p.batch) *
-                    static_cast<std::size_t>(p.heads) * static_cast<std::size_t>(p.queries);
-  return std::make_shared<DecodeWorkspace>(
-      DecodeWorkspace{{device, rows * static_cast<std::size_t>(p.head_dim)}, {device, rows}});
-}
-
-void use(const DecodeWorkspace& workspace, int splits, DecodeProblem& problem) {
-  problem.splits = splits;
+void use(const DecodeWorkspace& workspace, DecodeProblem& problem) {
+  problem.splits = workspace.splits;
   problem.partial_o = workspace.o.data();
   problem.partial_lse = workspace.lse.data();
+  problem.lengths = workspace.lengths.data();
 }
 
-std::uint32_t decode_shared_bytes(int head_dim) {
-  return shared_bytes_of(head_dim, DecodeTile<64>::kSharedBytes, DecodeTile<128>::kSharedBytes,
-                         DecodeTile<256>::kSharedBytes);
-}
+namespace {
 
-double decode_issued_flops(const Problem& p) {
+// FLOPs of the tiles that all splits compute together: 16 packed rows, 64 keys a round.
+double issued(const Problem& p, const std::vector<int>& lengths) {
   const double rows = rounded_up(p.group() * p.queries, DecodeTile<64>::kRows);
-  return 4.0 * p.batch * p.kv_heads * rows * rounded_up(p.keys, DecodeTile<64>::kRound) * p.head_dim;
+  double sum = 0;
+  for (const int keys : lengths) sum += 4.0 * p.kv_heads * rows * rounded_up(keys, DecodeTile<64>::kRound) * p.head_dim;
+  return sum;
+}
+
+}  // namespace
+
+void run_decode(harness::State& state, const std::function<MakeDeviceTechnique(bool ragged)>& make) {
+  const Problem p = read_device_problem(state);
+  const bool ragged = state.text("lengths") == "ragged";
+  const std::vector<int> lengths =
+      ragged ? decode_lengths(p) : std::vector<int>(static_cast<std::size_t>(p.batch), p.keys);
+  const std::uint32_t shared = shared_bytes_of(p.head_dim, DecodeTile<64>::kSharedBytes, DecodeTile<128>::kSharedBytes,
+                                               DecodeTile<256>::kSharedBytes);
+  run_on_device(state, p, {.issued = issued(p, lengths), .shared_bytes = shared}, make(ragged),
+                ragged ? UnevenKeys{decode_lengths, make(false)} : UnevenKeys{});
 }
 
 }  // namespace assay::attention::cuda

@@ -35,6 +35,14 @@ std::vector<Axis> device_axes() {
   return out;
 }
 
+Axis lengths_axis() {
+  return {.name = "lengths",
+          .defaults = {Value(std::string("even"))},
+          .help = "of the sequences of a batch: even, or ragged: 1 to sequence_length, packed",
+          .allowed = {Value(std::string("even")), Value(std::string("ragged"))},
+          .legacy_default = Value(std::string("even"))};
+}
+
 Problem read_device_problem(const harness::State& state) {
   Problem problem = read_shape(state);
   const int d = problem.head_dim;
@@ -59,6 +67,13 @@ std::size_t bytes_of(const Problem& p, int heads, int rows) {
 Matrix contiguous(const Problem& p, int heads, int rows, void* data) {
   const std::int64_t head = static_cast<std::int64_t>(rows) * p.head_dim;
   return {data, head * heads, head, p.head_dim};
+}
+
+void need_capability(harness::State& state, int only_on) {
+  const int capability = state.device().facts().capability;
+  if (only_on != 0 && capability != only_on)
+    state.skip(fmt::format("is made for compute capability {}.{}, the device has {}.{}", only_on / 10, only_on % 10,
+                           capability / 10, capability % 10));
 }
 
 void need_shared_memory(harness::State& state, std::uint32_t bytes) {
@@ -105,6 +120,8 @@ ForwardProblem DeviceTensors::forward(const Problem& p) const {
           .scale = p.scale};
 }
 
+std::string roof_of(const Problem& problem) { return problem.dtype == DType::bf16 ? "gemm-bf16" : "gemm-fp16"; }
+
 double issued_flops(const Problem& p, int rows, int keys) {
   const Mask mask{p.queries, p.keys, p.causal, p.diagonal};
   std::int64_t blocks = 0;
@@ -114,28 +131,61 @@ double issued_flops(const Problem& p, int rows, int keys) {
 
 namespace {
 
-// Inputs and outputs of one problem on both sides, and the reference of the inputs last drawn.
+// Inputs and outputs of one problem on both sides, and the references of the inputs last drawn.
 struct Held {
   Problem problem;
+  std::vector<int> lengths;  // keys of each sequence; none: all have all
   Storage storage;
   DeviceTensors tensors;
   DeviceTechnique technique;
   std::uint64_t seed = 0;
-  std::unique_ptr<Reference> reference;
+  std::vector<std::unique_ptr<Reference>> references;
 
-  Held(Device& device, const Problem& of, const MakeDeviceTechnique& make)
-      : problem(of), storage(of), tensors(device, of), technique(make(of, device)) {}
+  Held(Device& device, const Problem& of, const MakeDeviceTechnique& make, const UnevenKeys& uneven)
+      : problem(of),
+        lengths(uneven.lengths != nullptr ? uneven.lengths(of) : std::vector<int>{}),
+        storage(of),
+        tensors(device, of),
+        technique(make(of, device)) {}
   void draw(InputLaw law, std::uint64_t from) {
     seed = from;
-    reference.reset();
+    references.clear();
     draw_inputs(problem, law, seed, storage.tensors());
     tensors.upload(problem, storage.tensors());
     if (technique.load) technique.load(storage.tensors());
   }
+  // Sequence b of uneven ones by itself.
+  Tensors part(int b) const {
+    Tensors own = storage.tensors();
+    for (substrate::View* const view : {&own.q, &own.k, &own.v, &own.o}) view->data = view->at(b, 0, 0);
+    own.lse += static_cast<std::ptrdiff_t>(b) * problem.heads * problem.queries;
+    return own;
+  }
   harness::Check compare() {
-    if (!reference) reference = std::make_unique<Reference>(problem, storage.tensors(), seed);
+    const auto sequences = static_cast<int>(lengths.size());
+    if (references.empty()) {
+      if (sequences == 0) references.push_back(std::make_unique<Reference>(problem, storage.tensors(), seed));
+      for (int b = 0; b < sequences; ++b)
+        references.push_back(
+            std::make_unique<Reference>(with_keys(problem, lengths[static_cast<std::size_t>(b)]), part(b), seed));
+    }
     tensors.download(storage);
-    return reference->compare(storage.tensors());
+    if (sequences == 0) return references.front()->compare(storage.tensors());
+    harness::Check worst;
+    for (int b = 0; b < sequences; ++b) {
+      const harness::Check found = references[static_cast<std::size_t>(b)]->compare(part(b));
+      worst.coverage = std::min(worst.coverage, found.coverage);
+      if (found.error <= worst.error) continue;
+      worst.error = found.error;
+      worst.detail = fmt::format("sequence {} of {} keys: {}", b, lengths[static_cast<std::size_t>(b)], found.detail);
+    }
+    return worst;
+  }
+  static Problem with_keys(Problem one, int keys) {
+    one.batch = 1;
+    one.keys = keys;
+    one.diagonal = keys - one.queries;
+    return one;
   }
 };
 
@@ -149,33 +199,37 @@ void run_other(const MakeDeviceTechnique& make, const Problem& problem, const Te
 
 }  // namespace
 
-void run_on_device(harness::State& state, const Problem& problem, double issued, std::uint32_t shared_bytes,
-                   const MakeDeviceTechnique& make, int only_on) {
+void run_on_device(harness::State& state, const Problem& problem, const KernelNeeds& needs,
+                   const MakeDeviceTechnique& make, const UnevenKeys& uneven) {
   const std::string& law = state.text("inputs");
   const InputLaw input_law = law == "normal" ? InputLaw::normal : InputLaw::outlier;
   harness::Work work;
-  work.flops = problem.flops();
-  work.flops_issued = issued;
-  work.bytes = problem.least_bytes();
-  work.exps = problem.exps();
+  std::vector<Problem> sequences{problem};
+  if (uneven.lengths != nullptr) {
+    sequences.clear();
+    for (const int keys : uneven.lengths(problem)) sequences.push_back(Held::with_keys(problem, keys));
+  }
+  for (const Problem& one : sequences) {
+    work.flops += one.flops();
+    work.bytes += one.least_bytes();
+    work.exps += one.exps();
+  }
+  work.flops_issued = needs.issued;
   work.working_set = work.bytes;
-  work.roof = problem.dtype == DType::bf16 ? "gemm-bf16" : "gemm-fp16";
+  work.roof = roof_of(problem);
   state.declare(work);
 
   Device& device = state.device();
-  const int capability = device.facts().capability;
-  if (only_on != 0 && capability != only_on)
-    state.skip(fmt::format("is made for compute capability {}.{}, the device has {}.{}", only_on / 10, only_on % 10,
-                           capability / 10, capability % 10));
-  need_shared_memory(state, shared_bytes);
-  const auto held = std::make_shared<Held>(device, problem, make);
+  need_capability(state, needs.only_on);
+  need_shared_memory(state, needs.shared_bytes);
+  const auto held = std::make_shared<Held>(device, problem, make, uneven);
   state.inputs([held, input_law](std::uint64_t seed) { held->draw(input_law, seed); });
   state.device_output("O", held->tensors.o.data(), held->tensors.o.bytes());
   state.device_output("LSE", held->tensors.lse.data(), held->tensors.lse.bytes());
-  state.oracle([held, make, &device] {
+  state.oracle([held, make, uneven, &device] {
     harness::Check check = held->compare();
     if (check.coverage < 1) {
-      Held small(device, small_problem(held->problem), make);
+      Held small(device, small_problem(held->problem), make, uneven);
       small.draw(InputLaw::normal, held->seed);
       small.technique.run(small.tensors);
       const harness::Check found = small.compare();
@@ -214,6 +268,11 @@ void run_on_device(harness::State& state, const Problem& problem, double issued,
       Problem wrong = held->problem;
       wrong.scale *= 1.02F;
       run_other(make, wrong, held->storage.tensors(), held->tensors, device);
+    });
+  }
+  if (uneven.even && problem.batch > 1) {
+    state.mutant("lengths-ignored", [held, even = uneven.even, &device] {
+      run_other(even, held->problem, held->storage.tensors(), held->tensors, device);
     });
   }
   state.mutant("lower-precision", [held, make, &device] {

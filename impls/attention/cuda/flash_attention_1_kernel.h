@@ -19,7 +19,6 @@ ASSAY_DEVICE void flash_attention_1_block(const FlashAttention1Problem& problem)
   using Tile = PlainTile<kHeadDim>;
   constexpr int kOutTiles = kHeadDim / 8;
   const ForwardProblem& p = problem.forward;
-  const Mask& mask = p.mask;
   const int thread = thread_index();
   const int lane = thread % kWarp;
   const int warp_row = thread / kWarp * 16;
@@ -27,21 +26,25 @@ ASSAY_DEVICE void flash_attention_1_block(const FlashAttention1Problem& problem)
   const int b = block_z();
   const int kv = h / (p.heads / p.kv_heads);
   const float c = p.scale * 1.4426950408889634F;
-  const std::int64_t row0 = (static_cast<std::int64_t>(b) * p.heads + h) * mask.queries;
+  const Sequence sequence = sequence_of(p.ragged, p.mask, b);
+  const Mask& mask = sequence.mask;
+  const std::int64_t row0 = (static_cast<std::int64_t>(b) * p.heads + h) * p.mask.queries;
   const std::uint32_t q_tile = shared_base();
   const std::uint32_t k_tile = q_tile + Tile::kTileBytes;
   const std::uint32_t v_tile = k_tile + Tile::kTileBytes;
 
   for (int key = 0; key < mask.keys; key += kPlainRows) {
     barrier();  // the block before has been read by all
-    copy_tile<kPlainRows, kHeadDim, kPlainThreads>(k_tile, p.k.at(b, kv, key), p.k.row, mask.keys - key, thread);
-    copy_tile<kPlainRows, kHeadDim, kPlainThreads>(v_tile, p.v.at(b, kv, key), p.v.row, mask.keys - key, thread);
+    copy_tile<kPlainRows, kHeadDim, kPlainThreads>(k_tile, p.k.at(b, kv, sequence.first_key + key), p.k.row,
+                                                   mask.keys - key, thread);
+    copy_tile<kPlainRows, kHeadDim, kPlainThreads>(v_tile, p.v.at(b, kv, sequence.first_key + key), p.v.row,
+                                                   mask.keys - key, thread);
     for (int first = 0; first < mask.queries; first += kPlainRows) {
       // The first key block gives every row its state, also rows that see none of it.
       if (key > 0 && mask.key_blocks(first, kPlainRows, kPlainRows) * kPlainRows <= key) continue;
       barrier();  // the tile before has been read by all
-      copy_tile<kPlainRows, kHeadDim, kPlainThreads>(q_tile, p.q.at(b, h, first), p.q.row, mask.queries - first,
-                                                     thread);
+      copy_tile<kPlainRows, kHeadDim, kPlainThreads>(q_tile, p.q.at(b, h, sequence.first_query + first), p.q.row,
+                                                     mask.queries - first, thread);
       copy_commit();
       copy_wait<0>();
       barrier();
@@ -105,7 +108,7 @@ ASSAY_DEVICE void flash_attention_1_block(const FlashAttention1Problem& problem)
 #pragma unroll
     for (int i = 0; i < kHeadDim / kWarp; ++i) {
       const float value = any ? load_global(o + i * kWarp + lane) : 0.0F;
-      store_global(p.o.at(b, h, row) + i * kWarp + lane,
+      store_global(p.o.at(b, h, sequence.first_query + row) + i * kWarp + lane,
                    static_cast<std::uint16_t>(pack<Element>(value, 0.0F) & 0xffffU));
     }
     if (lane == 0 && p.lse != nullptr) {

@@ -5,19 +5,19 @@
 namespace assay::attention::cuda {
 namespace {
 
+DeviceTechnique make(const Problem& p, Device& device, int asked, bool ragged) {
+  const auto workspace = decode_workspace(p, device, asked, ragged);
+  return {[=, &device](const DeviceTensors& tensors) {
+    DecodeProblem problem = decode_problem(p, tensors);
+    use(*workspace, problem);
+    flash_decoding(problem, p.head_dim, element_type(p.dtype), device.stream());
+  }};
+}
+
 void run(harness::State& state) {
-  const Problem p = read_device_problem(state);
-  const int asked = static_cast<int>(state.integer("splits"));
-  run_on_device(state, p, decode_issued_flops(p), decode_shared_bytes(p.head_dim),
-                [asked](const Problem& of, Device& device) -> DeviceTechnique {
-                  const int splits = splits_for(of, device, asked);
-                  const auto workspace = decode_workspace(of, device, splits);
-                  return {[=, &device](const DeviceTensors& tensors) {
-                    DecodeProblem problem = decode_problem(of, tensors);
-                    use(*workspace, splits, problem);
-                    flash_decoding(problem, of.head_dim, element_type(of.dtype), device.stream());
-                  }};
-                });
+  run_decode(state, [asked = static_cast<int>(state.integer("splits"))](bool ragged) -> MakeDeviceTechnique {
+    return [=](const Problem& p, Device& device) { return make(p, device, asked, ragged); };
+  });
 }
 
 const harness::Registration registration({

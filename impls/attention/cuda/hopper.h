@@ -7,10 +7,13 @@
 //   wait_phase(at, parity)               until the phase of that parity has passed (1 at once on a new barrier)
 //   load_box(to, map, row, head, b, at)  starts a copy of a box to shared memory that phase barrier `at` counts
 //   store_box(map, from, row, head, b)   starts a copy of a box from shared memory
-//   wait_for_stores()                    until this thread's stores have read shared memory
+//   load_line(to, from, n, at)           starts a copy of n bytes to shared memory that phase barrier `at` counts
+//   add_line(to, from, n)                starts adding n bytes of f32 in shared memory to those in global memory
+//   wait_for_stores()                    until this thread's stores and additions have read shared memory
 //   fence_for_copies()                   what this thread stored is seen by copies and products ordered after it
 //   product_fence(registers...)          wgmma.fence: these accumulators and left sides may be used by products now
 //   multiply_shared<Element, kAccumulate>(c, a, b)   C[64 x 8n] (+)= A B^T, A and B described, 16 columns of each
+//   multiply_turned<Element, kAccumulate>(c, a, b)   C[64 x 8n] (+)= A^T B, A and B described, 16 rows of each
 //   multiply_left<Element, kAccumulate>(c, a, b)     C[64 x 8n] (+)= A B, A in registers, B described, 16 rows of it
 //   product_commit()                     the products since the last one are a group
 //   product_wait<n>(registers...)        until at most n groups are in flight; none of `registers` is used any more

@@ -49,6 +49,18 @@ ASSAY_DEVICE void store_box(const TensorMap& to, std::uint32_t from, int row, in
       : "memory");
   asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
+ASSAY_DEVICE void load_line(std::uint32_t to, const float* from, std::uint32_t bytes, std::uint32_t at) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+               "l"(__cvta_generic_to_global(from)), "r"(bytes), "r"(at)
+               : "memory");
+}
+ASSAY_DEVICE void add_line(float* to, std::uint32_t from, std::uint32_t bytes) {
+  asm volatile(
+      "cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32 [%0], [%1], %2;" ::"l"(__cvta_generic_to_global(to)),
+      "r"(from), "r"(bytes)
+      : "memory");
+  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
 ASSAY_DEVICE void wait_for_stores() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
 ASSAY_DEVICE void fence_for_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
@@ -109,22 +121,41 @@ ASSAY_DEVICE void product_wait(Registers&... registers) {
   ASSAY_TO_39                                                                                                   \
   ", %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, " \
   "%61, %62, %63"
-// C = A B^T or C += A B^T: both described, both K-major.
-#define ASSAY_MULTIPLY_SHARED(tiles, shape, type, element, outputs, list, a_at, b_at, scale_at)                        \
+// Both described: C = A B^T or C += A B^T for both K-major (`turned` "0, 0"), C (+)= A^T B for both MN-major ("1, 1").
+#define ASSAY_MULTIPLY_SHARED(tiles, shape, type, element, turned, outputs, list, a_at, b_at, scale_at)                \
   if constexpr (kTiles == tiles && std::is_same_v<Element, element>) {                                                 \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " scale_at ", 0;\nwgmma.mma_async.sync.aligned." shape ".f32." type \
-                 "." type " {" list "}, " a_at ", " b_at ", p, 1, 1, 0, 0;\n}"                                         \
+                 "." type " {" list "}, " a_at ", " b_at ", p, 1, 1, " turned ";\n}"                                   \
                  : outputs                                                                                             \
                  : "l"(a), "l"(b), "n"(kAccumulate ? 1 : 0));                                                          \
   }
+#define ASSAY_MULTIPLY_SHARED_8(type, element, turned) \
+  ASSAY_MULTIPLY_SHARED(8, "m64n64k16", type, element, turned, ASSAY_C8(c[0], 0), ASSAY_TO_31, "%32", "%33", "%34")
+#define ASSAY_MULTIPLY_SHARED_10(type, element, turned) \
+  ASSAY_MULTIPLY_SHARED(10, "m64n80k16", type, element, turned, ASSAY_C10(c[0]), ASSAY_TO_39, "%40", "%41", "%42")
+#define ASSAY_MULTIPLY_SHARED_16(type, element, turned) \
+  ASSAY_MULTIPLY_SHARED(16, "m64n128k16", type, element, turned, ASSAY_C16(c[0]), ASSAY_TO_63, "%64", "%65", "%66")
 template <class Element, bool kAccumulate, int kTiles>
 ASSAY_DEVICE void multiply_shared(float (&c)[1][kTiles][4], std::uint64_t a, std::uint64_t b) {
-  static_assert(kTiles == 10 || kTiles == 16);
-  ASSAY_MULTIPLY_SHARED(10, "m64n80k16", "bf16", Bf16, ASSAY_C10(c[0]), ASSAY_TO_39, "%40", "%41", "%42")
-  ASSAY_MULTIPLY_SHARED(10, "m64n80k16", "f16", Fp16, ASSAY_C10(c[0]), ASSAY_TO_39, "%40", "%41", "%42")
-  ASSAY_MULTIPLY_SHARED(16, "m64n128k16", "bf16", Bf16, ASSAY_C16(c[0]), ASSAY_TO_63, "%64", "%65", "%66")
-  ASSAY_MULTIPLY_SHARED(16, "m64n128k16", "f16", Fp16, ASSAY_C16(c[0]), ASSAY_TO_63, "%64", "%65", "%66")
+  static_assert(kTiles == 8 || kTiles == 10 || kTiles == 16);
+  ASSAY_MULTIPLY_SHARED_8("bf16", Bf16, "0, 0")
+  ASSAY_MULTIPLY_SHARED_8("f16", Fp16, "0, 0")
+  ASSAY_MULTIPLY_SHARED_10("bf16", Bf16, "0, 0")
+  ASSAY_MULTIPLY_SHARED_10("f16", Fp16, "0, 0")
+  ASSAY_MULTIPLY_SHARED_16("bf16", Bf16, "0, 0")
+  ASSAY_MULTIPLY_SHARED_16("f16", Fp16, "0, 0")
 }
+template <class Element, bool kAccumulate, int kTiles>
+ASSAY_DEVICE void multiply_turned(float (&c)[1][kTiles][4], std::uint64_t a, std::uint64_t b) {
+  static_assert(kTiles == 8 || kTiles == 16);
+  ASSAY_MULTIPLY_SHARED_8("bf16", Bf16, "1, 1")
+  ASSAY_MULTIPLY_SHARED_8("f16", Fp16, "1, 1")
+  ASSAY_MULTIPLY_SHARED_16("bf16", Bf16, "1, 1")
+  ASSAY_MULTIPLY_SHARED_16("f16", Fp16, "1, 1")
+}
+#undef ASSAY_MULTIPLY_SHARED_8
+#undef ASSAY_MULTIPLY_SHARED_10
+#undef ASSAY_MULTIPLY_SHARED_16
 #undef ASSAY_MULTIPLY_SHARED
 
 // C = A B or C += A B: A in registers, B described, MN-major.

@@ -7,10 +7,12 @@
 
 namespace assay::attention::cuda {
 
-// Where a thread is: of 64 queries from `first` on, those of its warp. Block y is the query tile, z batch and head.
+// Where a thread is: of 64 queries of its sequence from `first` on, those of its warp. Block y is the query tile, z
+// batch and head.
 struct PlainPlace {
   int thread, lane, warp_row;
   int b, h, kv, first;
+  Sequence sequence;
 };
 ASSAY_DEVICE PlainPlace plain_place(const ForwardProblem& p) {
   const int thread = thread_index();
@@ -21,31 +23,35 @@ ASSAY_DEVICE PlainPlace plain_place(const ForwardProblem& p) {
           .b = block_z() / p.heads,
           .h = h,
           .kv = h / (p.heads / p.kv_heads),
-          .first = block_y() * kPlainRows};
+          .first = block_y() * kPlainRows,
+          .sequence = sequence_of(p.ragged, p.mask, block_z() / p.heads)};
 }
 
 // 64 queries against 64 keys: block x is the key tile.
 template <class Element, int kHeadDim>
 ASSAY_DEVICE void naive_scores_block(const NaiveProblem& problem) {
   const ForwardProblem& p = problem.forward;
-  const auto [thread, lane, warp_row, b, h, kv, first] = plain_place(p);
+  const auto [thread, lane, warp_row, b, h, kv, first, sequence] = plain_place(p);
+  const Mask& mask = sequence.mask;
+  if (first >= mask.queries) return;  // a shorter sequence of a ragged batch
   const int first_key = block_x() * kPlainRows;
   const std::uint32_t q_tile = shared_base();
   const std::uint32_t k_tile = q_tile + PlainTile<kHeadDim>::kTileBytes;
-  copy_tile<kPlainRows, kHeadDim, kPlainThreads>(q_tile, p.q.at(b, h, first), p.q.row, p.mask.queries - first, thread);
-  copy_tile<kPlainRows, kHeadDim, kPlainThreads>(k_tile, p.k.at(b, kv, first_key), p.k.row, p.mask.keys - first_key,
-                                                 thread);
+  copy_tile<kPlainRows, kHeadDim, kPlainThreads>(q_tile, p.q.at(b, h, sequence.first_query + first), p.q.row,
+                                                 mask.queries - first, thread);
+  copy_tile<kPlainRows, kHeadDim, kPlainThreads>(k_tile, p.k.at(b, kv, sequence.first_key + first_key), p.k.row,
+                                                 mask.keys - first_key, thread);
   copy_commit();
   copy_wait<0>();
   barrier();
   float s[1][kPlainRows / 8][4];
   clear(s);
   multiply_rows<Element, kHeadDim>(s, q_tile, warp_row, k_tile, 0, lane);
-  mask_scores(s, p.mask, first + warp_row, first_key, lane);
+  mask_scores(s, mask, first + warp_row, first_key, lane);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int query = first + warp_row + accumulator_row(lane, half * 2);
-    if (query >= p.mask.queries) continue;
+    if (query >= mask.queries) continue;
     float* const to = problem.scores + problem.row(block_z(), query) * problem.pitch() + first_key;
 #pragma unroll
     for (int j = 0; j < kPlainRows / 8; ++j) {
@@ -63,6 +69,9 @@ ASSAY_DEVICE void naive_softmax_block(const NaiveProblem& problem) {
   const int lane = thread_index() % kWarp;
   const std::int64_t row = row_of_warp();
   if (row >= problem.rows()) return;
+  const ForwardProblem& p = problem.forward;
+  const QueryRow at = query_row(row, p.heads, p.mask.queries);
+  if (at.query >= sequence_of(p.ragged, p.mask, at.b).mask.queries) return;
   const int pitch = problem.pitch();
   const float* const s = problem.scores + row * pitch;
   float top = kMinusInfinity;
@@ -87,16 +96,19 @@ ASSAY_DEVICE void naive_softmax_block(const NaiveProblem& problem) {
 template <class Element, int kHeadDim>
 ASSAY_DEVICE void naive_output_block(const NaiveProblem& problem) {
   const ForwardProblem& p = problem.forward;
-  const auto [thread, lane, warp_row, b, h, kv, first] = plain_place(p);
+  const auto [thread, lane, warp_row, b, h, kv, first, sequence] = plain_place(p);
+  const Mask& mask = sequence.mask;
+  if (first >= mask.queries) return;
   const std::uint32_t v_tile = shared_base();
   const std::uint32_t p_tile = v_tile + PlainTile<kHeadDim>::kTileBytes;
   float o[1][kHeadDim / 8][4];
   clear(o);
-  for (int key = 0; key < p.mask.keys; key += kPlainRows) {
-    copy_tile<kPlainRows, kHeadDim, kPlainThreads>(v_tile, p.v.at(b, kv, key), p.v.row, p.mask.keys - key, thread);
+  for (int key = 0; key < mask.keys; key += kPlainRows) {
+    copy_tile<kPlainRows, kHeadDim, kPlainThreads>(v_tile, p.v.at(b, kv, sequence.first_key + key), p.v.row,
+                                                   mask.keys - key, thread);
     copy_tile<kPlainRows, kPlainRows, kPlainThreads>(
         p_tile, problem.weights + problem.row(block_z(), first) * problem.pitch() + key, problem.pitch(),
-        p.mask.queries - first, thread);
+        mask.queries - first, thread);
     copy_commit();
     copy_wait<0>();
     barrier();
@@ -106,10 +118,11 @@ ASSAY_DEVICE void naive_output_block(const NaiveProblem& problem) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int query = first + warp_row + accumulator_row(lane, half * 2);
-    if (query >= p.mask.queries) continue;
+    if (query >= mask.queries) continue;
 #pragma unroll
     for (int j = 0; j < kHeadDim / 8; ++j) {
-      auto* const to = reinterpret_cast<std::uint32_t*>(p.o.at(b, h, query) + j * 8 + accumulator_column(lane, 0));
+      auto* const to = reinterpret_cast<std::uint32_t*>(p.o.at(b, h, sequence.first_query + query) + j * 8 +
+                                                        accumulator_column(lane, 0));
       store_global(to, pack<Element>(o[0][j][half * 2], o[0][j][half * 2 + 1]));
     }
   }

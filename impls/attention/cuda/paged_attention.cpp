@@ -45,10 +45,9 @@ std::vector<std::byte> paged(const Problem& p, const substrate::View& from, cons
   return pool;
 }
 
-DeviceTechnique make(const Problem& p, Device& device, int asked, int page_size, bool shuffled) {
-  const int splits = splits_for(p, device, asked);
+DeviceTechnique make(const Problem& p, Device& device, int asked, int page_size, bool shuffled, bool ragged) {
   const int pages = parts(p.keys, page_size);
-  const auto workspace = decode_workspace(p, device, splits);
+  const auto workspace = decode_workspace(p, device, asked, ragged);
   const auto pool = std::make_shared<Pool>();
   pool->table.resize(static_cast<std::size_t>(p.batch * pages));
   std::iota(pool->table.begin(), pool->table.end(), 0);
@@ -63,7 +62,7 @@ DeviceTechnique make(const Problem& p, Device& device, int asked, int page_size,
   return {.run =
               [=, &device](const DeviceTensors& tensors) {
                 DecodeProblem problem = decode_problem(p, tensors);
-                use(*workspace, splits, problem);
+                use(*workspace, problem);
                 const std::int64_t head = static_cast<std::int64_t>(page_size) * p.head_dim;
                 problem.k = {pool->k.data(), head * p.kv_heads, head, p.head_dim};
                 problem.v = {pool->v.data(), head * p.kv_heads, head, p.head_dim};
@@ -80,16 +79,16 @@ DeviceTechnique make(const Problem& p, Device& device, int asked, int page_size,
 }
 
 void run(harness::State& state) {
-  const Problem p = read_device_problem(state);
   const int asked = static_cast<int>(state.integer("splits"));
   const std::int64_t page_size = state.integer("page_size");
   if (page_size < 1 || page_size > 1 << 16 || !std::has_single_bit(static_cast<std::uint64_t>(page_size)))
     throw UserError(fmt::format("page_size: found {}, expected a power of two up to 65536", page_size));
   const bool shuffled = state.text("pages") == "random";
-  run_on_device(state, p, decode_issued_flops(p), decode_shared_bytes(p.head_dim),
-                [=](const Problem& of, Device& device) {
-                  return make(of, device, asked, static_cast<int>(page_size), shuffled);
-                });
+  run_decode(state, [=](bool ragged) -> MakeDeviceTechnique {
+    return [=](const Problem& p, Device& device) {
+      return make(p, device, asked, static_cast<int>(page_size), shuffled, ragged);
+    };
+  });
 }
 
 std::vector<harness::Axis> paged_axes() {

@@ -4,187 +4,175 @@
 
 #include <algorithm>
 #include <memory>
-#include <span>
+#include <utility>
 #include <vector>
 
+#include "impls/attention/cuda/packed_batch.h"
+#include "impls/attention/gradients.h"
 #include "impls/attention/oracle.h"
 #include "impls/attention/registration.h"
 #include "impls/substrate/random.h"
 
 namespace assay::attention::cuda {
-
-std::vector<Problem> ragged_sequences(const Problem& problem) {
-  substrate::Random random(0x7261676765644cULL);
-  std::vector<Problem> out;
-  const int ahead = problem.keys - problem.queries;
-  for (int b = 0; b < problem.batch; ++b) {
-    Problem one = problem;
-    one.batch = 1;
-    if (b > 0) {
-      one.queries = 1 + static_cast<int>(random.below(static_cast<std::uint64_t>(problem.queries)));
-      one.keys = std::max(1, one.queries + ahead);
-    }
-    one.diagonal = one.keys - one.queries;  // bottom-right, as the kernel has it
-    out.push_back(one);
-  }
-  return out;
-}
-
 namespace {
 
-// The sequences on the host, each by itself, and packed on the device as [heads][all rows][d].
 struct Batch {
-  Problem problem;
-  std::vector<Problem> sequences;
+  PackedBatch packed;
   std::vector<Storage> storages;
-  std::vector<int> query_starts{0}, key_starts{0};
-  DeviceBuffer<std::byte> q, k, v, o;
-  DeviceBuffer<float> lse;  // [B, H, longest]
-  DeviceBuffer<int> device_query_starts, device_key_starts;
+  PackedTensors tensors;
+  BothPasses technique;
   std::uint64_t seed = 0;
   std::vector<std::unique_ptr<Reference>> references;
 
-  Batch(Device& device, const Problem& p) : problem(p), sequences(ragged_sequences(p)) {
-    for (const Problem& one : sequences) {
-      storages.emplace_back(one);
-      query_starts.push_back(query_starts.back() + one.queries);
-      key_starts.push_back(key_starts.back() + one.keys);
-    }
-    q = {device, bytes(p.heads, query_starts.back())};
-    k = {device, bytes(p.kv_heads, key_starts.back())};
-    v = {device, bytes(p.kv_heads, key_starts.back())};
-    o = {device, bytes(p.heads, query_starts.back())};
-    lse = {device,
-           static_cast<std::size_t>(p.batch) * static_cast<std::size_t>(p.heads) * static_cast<std::size_t>(p.queries)};
-    device_query_starts = {device, query_starts.size()};
-    device_key_starts = {device, key_starts.size()};
-    device_query_starts.upload(query_starts);
-    device_key_starts.upload(key_starts);
-  }
+  Batch(Device& device, const Problem& longest, const MakeBothPasses& make)
+      : packed(device, longest),
+        storages(packed.storages()),
+        tensors(packed.tensors(device)),
+        technique(make(longest, device)) {}
 
-  std::size_t bytes(int heads, int rows) const {
-    return static_cast<std::size_t>(heads) * static_cast<std::size_t>(rows) *
-           static_cast<std::size_t>(problem.head_dim) * 2;
-  }
-  std::size_t row_bytes() const { return static_cast<std::size_t>(problem.head_dim) * 2; }
-
-  // Rows of one tensor of every sequence, packed.
-  std::vector<std::byte> packed(substrate::View Tensors::*which, int heads, const std::vector<int>& starts,
-                                std::vector<Storage>& from) const {
-    std::vector<std::byte> all(bytes(heads, starts.back()));
-    for (std::size_t b = 0; b < sequences.size(); ++b) {
-      const substrate::View& view = from[b].tensors().*which;
-      for (int h = 0; h < heads; ++h)
-        std::copy_n(view.at(0, h, 0), static_cast<std::size_t>(starts[b + 1] - starts[b]) * row_bytes(),
-                    all.data() + static_cast<std::size_t>(h * starts.back() + starts[b]) * row_bytes());
-    }
-    return all;
-  }
-  void upload(std::vector<Storage>& from) {
-    q.upload(packed(&Tensors::q, problem.heads, query_starts, from));
-    k.upload(packed(&Tensors::k, problem.kv_heads, key_starts, from));
-    v.upload(packed(&Tensors::v, problem.kv_heads, key_starts, from));
-  }
+  std::uint64_t seed_of(std::size_t sequence) const { return seed + 1000003 * sequence; }
   void draw(InputLaw law, std::uint64_t from) {
     seed = from;
     references.clear();
-    for (std::size_t b = 0; b < sequences.size(); ++b)
-      draw_inputs(sequences[b], law, seed + 1000003 * b, storages[b].tensors());
-    upload(storages);
+    for (std::size_t b = 0; b < storages.size(); ++b)
+      draw_inputs(packed.sequences[b], law, seed_of(b), storages[b].tensors());
+    packed.upload_inputs(storages, tensors);
   }
-
-  void run(Device& device, float scale, const int* queries, const int* keys) const {
-    const auto matrix = [&](const DeviceBuffer<std::byte>& data, int rows) {
-      return Matrix{data.data(), 0, static_cast<std::int64_t>(rows) * problem.head_dim, problem.head_dim};
-    };
-    ForwardProblem forward;
-    forward.q = matrix(q, query_starts.back());
-    forward.k = matrix(k, key_starts.back());
-    forward.v = matrix(v, key_starts.back());
-    forward.o = matrix(o, query_starts.back());
-    forward.lse = lse.data();
-    forward.ragged = {queries, keys};
-    forward.mask = {problem.queries, problem.keys, problem.causal, problem.diagonal};
-    forward.batch = problem.batch;
-    forward.heads = problem.heads;
-    forward.kv_heads = problem.kv_heads;
-    forward.scale = scale;
-    flash_attention_2_forward(forward, problem.head_dim, element_type(problem.dtype), device.stream());
-  }
-  void run(Device& device) const { run(device, problem.scale, device_query_starts.data(), device_key_starts.data()); }
+  void run() const { technique.forward(packed.forward(tensors)); }
 
   harness::Check compare() {
     if (references.empty())
-      for (std::size_t b = 0; b < sequences.size(); ++b)
-        references.push_back(std::make_unique<Reference>(sequences[b], storages[b].tensors(), seed));
-    const std::vector<std::byte> packed_o = o.download();
-    const std::vector<float> all_lse = lse.download();
+      for (std::size_t b = 0; b < storages.size(); ++b)
+        references.push_back(std::make_unique<Reference>(packed.sequences[b], storages[b].tensors(), seed));
+    packed.download(&Tensors::o, tensors.o, storages);
+    packed.download_lse(storages);
+    return worst([&](std::size_t b) { return references[b]->compare(storages[b].tensors()); });
+  }
+  template <class Compare>
+  harness::Check worst(const Compare& compare) const {
     harness::Check worst;
-    for (std::size_t b = 0; b < sequences.size(); ++b) {
-      const Tensors& to = storages[b].tensors();
-      const int rows = sequences[b].queries;
-      for (int h = 0; h < problem.heads; ++h) {
-        std::copy_n(packed_o.data() + static_cast<std::size_t>(h * query_starts.back() + query_starts[b]) * row_bytes(),
-                    static_cast<std::size_t>(rows) * row_bytes(), to.o.at(0, h, 0));
-        std::copy_n(all_lse.data() + (static_cast<std::size_t>(b) * static_cast<std::size_t>(problem.heads) +
-                                      static_cast<std::size_t>(h)) *
-                                         static_cast<std::size_t>(problem.queries),
-                    rows, to.lse + static_cast<std::ptrdiff_t>(h) * rows);
-      }
-      const harness::Check found = references[b]->compare(to);
+    for (std::size_t b = 0; b < storages.size(); ++b) {
+      const harness::Check found = compare(b);
       worst.coverage = std::min(worst.coverage, found.coverage);
       if (found.error <= worst.error) continue;
       worst.error = found.error;
-      worst.detail = fmt::format("sequence {} of {} queries: {}", b, rows, found.detail);
+      worst.detail = fmt::format("sequence {} of {} queries: {}", b, packed.sequences[b].queries, found.detail);
     }
     return worst;
   }
+  // Every sequence but the first takes its keys one row too early.
+  DeviceBuffer<int> wrong_key_starts(Device& device) const {
+    std::vector<int> wrong = packed.key_starts;
+    for (std::size_t b = 1; b + 1 < wrong.size(); ++b) --wrong[b];
+    DeviceBuffer<int> starts(device, wrong.size());
+    starts.upload(wrong);
+    return starts;
+  }
 };
+
+// The batch with dO and its gradients; O and LSE are those of the forward pass.
+struct BackwardBatch : Batch {
+  std::vector<Storage> gradients;  // dQ, dK, dV, dO in the places of Q, K, V, O
+  PackedTensors gradient;
+  DeviceBuffer<float> dots, sum;
+  std::vector<std::unique_ptr<GradientReference>> gradient_references;
+
+  BackwardBatch(Device& device, const Problem& longest, const MakeBothPasses& make)
+      : Batch(device, longest, make),
+        gradients(packed.storages()),
+        gradient(packed.tensors(device)),
+        dots(device, technique.row_dots),
+        sum(device, technique.d_q_sum) {}
+
+  void draw(InputLaw law, std::uint64_t from) {
+    Batch::draw(law, from);
+    gradient_references.clear();
+    for (std::size_t b = 0; b < gradients.size(); ++b) {
+      const Problem& one = packed.sequences[b];
+      substrate::Random random(seed_of(b) ^ 0x64655f6fULL);
+      for (int h = 0; h < one.heads; ++h)
+        for (int i = 0; i < one.queries; ++i)
+          for (int c = 0; c < one.head_dim; ++c)
+            gradients[b].tensors().o.store(0, h, i, c, static_cast<float>(random.normal()));
+    }
+    packed.upload(&Tensors::o, gradients, gradient.o);
+    run();
+    packed.download(&Tensors::o, tensors.o, storages);
+    packed.download_lse(storages);
+  }
+
+  BackwardProblem problem() const {
+    BackwardProblem out{.forward = packed.forward(tensors)};
+    out.d_o = packed.matrix(&Tensors::o, gradient.o);
+    out.d_q = packed.matrix(&Tensors::q, gradient.q);
+    out.d_k = packed.matrix(&Tensors::k, gradient.k);
+    out.d_v = packed.matrix(&Tensors::v, gradient.v);
+    out.row_dots = dots.data();
+    out.d_q_sum = sum.data();
+    return out;
+  }
+
+  harness::Check compare() {
+    if (gradient_references.empty())
+      for (std::size_t b = 0; b < storages.size(); ++b)
+        gradient_references.push_back(std::make_unique<GradientReference>(packed.sequences[b], storages[b].tensors(),
+                                                                          gradients[b].tensors().o, seed));
+    packed.download(&Tensors::q, gradient.q, gradients);
+    packed.download(&Tensors::k, gradient.k, gradients);
+    packed.download(&Tensors::v, gradient.v, gradients);
+    return worst([&](std::size_t b) {
+      const Tensors& g = gradients[b].tensors();
+      return gradient_references[b]->compare({.d_o = g.o, .d_q = g.q, .d_k = g.k, .d_v = g.v});
+    });
+  }
+};
+
+InputLaw law_of(const harness::State& state) {
+  return state.text("inputs") == "normal" ? InputLaw::normal : InputLaw::outlier;
+}
 
 }  // namespace
 
-void run_ragged(harness::State& state, const Problem& problem, std::uint32_t shared_bytes) {
-  const InputLaw law = state.text("inputs") == "normal" ? InputLaw::normal : InputLaw::outlier;
+void run_ragged(harness::State& state, const Problem& longest, const PassesTechnique& technique) {
+  const InputLaw law = law_of(state);
   harness::Work work;
-  for (const Problem& one : ragged_sequences(problem)) {
+  for (const Problem& one : ragged_sequences(longest)) {
     work.flops += one.flops();
     work.bytes += one.least_bytes();
     work.exps += one.exps();
-    work.flops_issued += one.head_dim == 64    ? issued_flops(one, ForwardTile<64>::kRows, ForwardTile<64>::kKeys)
-                         : one.head_dim == 128 ? issued_flops(one, ForwardTile<128>::kRows, ForwardTile<128>::kKeys)
-                                               : issued_flops(one, ForwardTile<256>::kRows, ForwardTile<256>::kKeys);
+    work.flops_issued += issued_flops(one, technique);
   }
   work.working_set = work.bytes;
-  work.roof = problem.dtype == DType::bf16 ? "gemm-bf16" : "gemm-fp16";
+  work.roof = roof_of(longest);
   state.declare(work);
 
   Device& device = state.device();
-  need_shared_memory(state, shared_bytes);
-  const auto held = std::make_shared<Batch>(device, problem);
+  need_capability(state, technique.only_on);
+  need_shared_memory(state, technique.forward_shared_bytes);
+  const auto held = std::make_shared<Batch>(device, longest, technique.make);
   state.inputs([held, law](std::uint64_t seed) { held->draw(law, seed); });
-  state.device_output("O", held->o.data(), held->o.bytes());
-  state.device_output("LSE", held->lse.data(), held->lse.bytes());
+  state.device_output("O", held->tensors.o.data(), held->tensors.o.bytes());
+  state.device_output("LSE", held->packed.lse.data(), held->packed.lse.bytes());
   state.oracle([held] { return held->compare(); });
-  state.mutant("wrong-scale", [held, &device] {
-    held->run(device, held->problem.scale * 1.02F, held->device_query_starts.data(), held->device_key_starts.data());
+  state.mutant("wrong-scale", [held] {
+    ForwardProblem wrong = held->packed.forward(held->tensors);
+    wrong.scale *= 1.02F;
+    held->technique.forward(wrong);
   });
-  if (problem.batch > 1) {
-    // Every sequence but the first takes its keys one row too early.
+  if (longest.batch > 1) {
     state.mutant("starts-off-by-one", [held, &device] {
-      std::vector<int> wrong = held->key_starts;
-      for (std::size_t b = 1; b + 1 < wrong.size(); ++b) --wrong[b];
-      DeviceBuffer<int> starts(device, wrong.size());
-      starts.upload(wrong);
-      held->run(device, held->problem.scale, held->device_query_starts.data(), starts.data());
+      const DeviceBuffer<int> starts = held->wrong_key_starts(device);
+      ForwardProblem wrong = held->packed.forward(held->tensors);
+      wrong.ragged.key_starts = starts.data();
+      held->technique.forward(wrong);
     });
   }
   state.mutant("lower-precision", [held, &device] {
-    std::vector<Storage> coarse;
-    for (std::size_t b = 0; b < held->sequences.size(); ++b) {
-      const Problem& one = held->sequences[b];
+    std::vector<Storage> coarse = held->packed.storages();
+    for (std::size_t b = 0; b < coarse.size(); ++b) {
+      const Problem& one = held->packed.sequences[b];
       const Tensors& from = held->storages[b].tensors();
-      coarse.emplace_back(one);
-      const Tensors& to = coarse.back().tensors();
+      const Tensors& to = coarse[b].tensors();
       std::copy_n(from.q.data, bytes_of(one, one.heads, one.queries), to.q.data);
       std::copy_n(from.k.data, bytes_of(one, one.kv_heads, one.keys), to.k.data);
       std::copy_n(from.v.data, bytes_of(one, one.kv_heads, one.keys), to.v.data);
@@ -192,12 +180,63 @@ void run_ragged(harness::State& state, const Problem& problem, std::uint32_t sha
       coarsen(one, to.k, one.kv_heads, one.keys);
       coarsen(one, to.v, one.kv_heads, one.keys);
     }
-    held->upload(coarse);
-    held->run(device);
+    held->packed.upload_inputs(coarse, held->tensors);
+    held->run();
     device.synchronize("running a mutant");
-    held->upload(held->storages);
+    held->packed.upload_inputs(held->storages, held->tensors);
   });
-  state.measure([held, &device] { held->run(device); });
+  state.measure([held] { held->run(); });
+}
+
+void run_ragged_backward(harness::State& state, const Problem& longest, const PassesTechnique& technique) {
+  const InputLaw law = law_of(state);
+  harness::Work work;
+  for (const Problem& one : ragged_sequences(longest)) {
+    const harness::Work part = backward_work(one);
+    work.flops += part.flops;
+    work.bytes += part.bytes;
+    work.exps += part.exps;
+  }
+  work.working_set = work.bytes;
+  work.roof = roof_of(longest);
+  state.declare(work);
+
+  Device& device = state.device();
+  need_capability(state, technique.only_on);
+  need_shared_memory(state, std::max(technique.forward_shared_bytes, technique.backward_shared_bytes));
+  const auto held = std::make_shared<BackwardBatch>(device, longest, technique.make);
+  state.inputs([held, law](std::uint64_t seed) { held->draw(law, seed); });
+  state.device_output("dQ", held->gradient.q.data(), held->gradient.q.bytes());
+  state.device_output("dK", held->gradient.k.data(), held->gradient.k.bytes());
+  state.device_output("dV", held->gradient.v.data(), held->gradient.v.bytes());
+  state.oracle([held] { return held->compare(); });
+  state.mutant("wrong-scale", [held] {
+    BackwardProblem wrong = held->problem();
+    wrong.forward.scale *= 1.02F;
+    held->technique.backward(wrong);
+  });
+  if (longest.batch > 1) {
+    state.mutant("starts-off-by-one", [held, &device] {
+      const DeviceBuffer<int> starts = held->wrong_key_starts(device);
+      BackwardProblem wrong = held->problem();
+      wrong.forward.ragged.key_starts = starts.data();
+      held->technique.backward(wrong);
+    });
+  }
+  state.mutant("lower-precision", [held, &device] {
+    // dO with an 8-bit float's mantissa.
+    std::vector<Storage> coarse = held->packed.storages();
+    for (std::size_t b = 0; b < coarse.size(); ++b) {
+      const Problem& one = held->packed.sequences[b];
+      std::copy_n(held->gradients[b].output().data(), held->gradients[b].output().size(), coarse[b].output().data());
+      coarsen(one, coarse[b].tensors().o, one.heads, one.queries);
+    }
+    held->packed.upload(&Tensors::o, coarse, held->gradient.o);
+    held->technique.backward(held->problem());
+    device.synchronize("running a mutant");
+    held->packed.upload(&Tensors::o, held->gradients, held->gradient.o);
+  });
+  state.measure([held] { held->technique.backward(held->problem()); });
 }
 
 }  // namespace assay::attention::cuda

@@ -124,6 +124,11 @@ ASSAY_DEVICE void store_shared(std::uint32_t to, std::uint32_t word) {
   asm volatile("st.shared.b32 [%0], %1;" ::"r"(to), "r"(word) : "memory");
 }
 ASSAY_DEVICE void store_shared(std::uint32_t to, float value) { store_shared(to, __float_as_uint(value)); }
+ASSAY_DEVICE void store_shared(std::uint32_t to, const float (&values)[4]) {
+  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to), "f"(values[0]), "f"(values[1]), "f"(values[2]),
+               "f"(values[3])
+               : "memory");
+}
 ASSAY_DEVICE float load_shared_float(std::uint32_t from) {
   float value = 0;
   asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(from) : "memory");

@@ -8,7 +8,8 @@
 //   bandwidth-{l1,l2,cluster}               16-byte reads by 1024 threads a block
 //   copy-{registers,cp-async,bulk}          global to shared memory in boxes, four under way a block
 //   mma-{bf16,fp16,tf32,int8,e4m3}          mma.sync m16n8, K of 256 bits; fp32 or int32 sums
-//   wgmma-{bf16,fp16,e4m3}                  wgmma m64, both operands from shared memory
+//   wgmma-{bf16,fp16,tf32,int8,e4m3}        wgmma m64, both operands from shared memory
+//   dpx-addmax-{s32,s16x2}[-relu]           max(x + a, b), one instruction on sm_90, several before
 //   atomic-{same,own,shared}                additions to one address, to one a thread, to one of a block
 //   barrier-{warp,block,cluster}
 #include <fmt/format.h>
@@ -307,6 +308,61 @@ void run_product(State& state, MatrixType type, bool group) {
   state.measure([multiply] { multiply(kRounds); });
 }
 
+// -- fused integer operations
+
+struct Fused {
+  DeviceBuffer<std::uint32_t> operands, results, cycles;
+  std::vector<std::uint32_t> drawn;
+};
+
+void run_dpx(State& state, Dpx what) {
+  constexpr int kRounds = 2048;
+  const auto warps = static_cast<int>(state.integer("warps"));
+  const auto chains = static_cast<int>(state.integer("chains"));
+  if (warps > 32) throw UserError(fmt::format("warps: found {}, expected at most 32", warps));
+  state.declare({});
+  Device& device = state.device();
+  const int blocks = device.facts().multiprocessors;
+  const auto threads = static_cast<std::size_t>(blocks) * static_cast<std::size_t>(32 * warps);
+  const auto held = std::make_shared<Fused>(Fused{{device, static_cast<std::size_t>(32 * (chains + 2))},
+                                                  {device, threads * static_cast<std::size_t>(chains)},
+                                                  {device, static_cast<std::size_t>(blocks)},
+                                                  {}});
+  const auto draw = [=](std::uint64_t seed) {
+    held->drawn = dpx_operands(what, chains, seed);
+    held->operands.upload(held->drawn);
+  };
+  const auto go = [=, &device](int rounds) {
+    launch_dpx(what, chains,
+               {.operands = held->operands.data(),
+                .results = held->results.data(),
+                .cycles = held->cycles.data(),
+                .rounds = rounds},
+               blocks, warps, device.stream());
+  };
+  state.inputs(draw);
+  state.device_output("results", held->results.data(), held->results.bytes());
+  state.oracle([=] {
+    const std::vector<std::uint32_t> got = held->results.download();
+    const auto count = static_cast<std::size_t>(chains);
+    std::vector<std::uint32_t> want(32 * count);  // of every warp
+    for (std::size_t lane = 0; lane < 32; ++lane)
+      for (std::size_t c = 0; c < count; ++c)
+        want[lane * count + c] = dpx_result(what, held->drawn[c * 32 + lane], held->drawn[32 * count + lane],
+                                            held->drawn[32 * count + 32 + lane], kRounds);
+    for (std::size_t i = 0; i < got.size(); ++i)
+      if (got[i] != want[i % want.size()])
+        return exact(false, fmt::format("chain {} of thread {}: {:#x}, want {:#x}", i % count, i / count, got[i],
+                                        want[i % want.size()]));
+    return exact(true, "");
+  });
+  state.mutant("half-the-work", [go] { go(kRounds / 2); });
+  // Instructions of one warp: with one chain and one warp this is the latency.
+  report_cycles(
+      state, device, draw, [go] { go(kRounds); }, held->cycles, static_cast<double>(kRounds) * chains);
+  state.measure([go] { go(kRounds); });
+}
+
 // -- atomics and barriers
 
 struct Counters {
@@ -382,6 +438,7 @@ const std::vector<Probe>& probes() {
   const auto copy = [](CopyEngine engine) { return [engine](State& state) { run_copy_in(state, engine); }; };
   const auto mma = [](MatrixType type) { return [type](State& state) { run_product(state, type, false); }; };
   const auto wgmma = [](MatrixType type) { return [type](State& state) { run_product(state, type, true); }; };
+  const auto dpx = [](Dpx what) { return [what](State& state) { run_dpx(state, what); }; };
   const auto atomic = [](Atomic where) { return [where](State& state) { run_atomic(state, where); }; };
   const auto barrier = [](Barrier which) { return [which](State& state) { run_barrier(state, which); }; };
   static const std::vector<Probe> all = {{"latency-l1", latency(Level::l1)},
@@ -402,7 +459,13 @@ const std::vector<Probe>& probes() {
                                          {"mma-e4m3", mma(MatrixType::e4m3)},
                                          {"wgmma-bf16", wgmma(MatrixType::bf16)},
                                          {"wgmma-fp16", wgmma(MatrixType::fp16)},
+                                         {"wgmma-tf32", wgmma(MatrixType::tf32)},
+                                         {"wgmma-int8", wgmma(MatrixType::int8)},
                                          {"wgmma-e4m3", wgmma(MatrixType::e4m3)},
+                                         {"dpx-addmax-s32", dpx(Dpx::addmax_s32)},
+                                         {"dpx-addmax-s32-relu", dpx(Dpx::addmax_s32_relu)},
+                                         {"dpx-addmax-s16x2", dpx(Dpx::addmax_s16x2)},
+                                         {"dpx-addmax-s16x2-relu", dpx(Dpx::addmax_s16x2_relu)},
                                          {"atomic-same", atomic(Atomic::same_address)},
                                          {"atomic-own", atomic(Atomic::own_address)},
                                          {"atomic-shared", atomic(Atomic::shared_memory)},
@@ -436,27 +499,28 @@ const harness::Registration registration({
     .summary = "latency and rate of each level of memory, matrix instruction, copy, atomic and barrier",
     .implementations =
         {{.backend = "cuda",
-          .axes =
-              {{.name = "probe", .defaults = probe_names(), .help = "what is asked", .allowed = probe_names()},
-               {.name = "working_set",
-                .defaults = {count(0)},
-                .help = "bytes of latency-{l1,l2,global}, bandwidth-l2 and copies; 0: the level's own",
-                .minimum = 0,
-                .dimension = datasets::Dimension::bytes},
-               {.name = "warps", .defaults = {count(8)}, .help = "warps a block of matrix units, atomics, barriers"},
-               {.name = "chains",
-                .defaults = {count(4)},
-                .help = "independent sums a warp of mma.sync; 1 with warps=1: latency",
-                .allowed = {count(1), count(4)}},
-               {.name = "n",
-                .defaults = {count(256)},
-                .help = "columns of wgmma",
-                .allowed = {count(64), count(128), count(256)}},
-               {.name = "box",
-                .defaults = {count(16384)},
-                .help = "bytes of a copy into shared memory, a multiple of 4096",
-                .minimum = 4096,
-                .dimension = datasets::Dimension::bytes}},
+          .axes = {{.name = "probe", .defaults = probe_names(), .help = "what is asked", .allowed = probe_names()},
+                   {.name = "working_set",
+                    .defaults = {count(0)},
+                    .help = "bytes of latency-{l1,l2,global}, bandwidth-l2 and copies; 0: the level's own",
+                    .minimum = 0,
+                    .dimension = datasets::Dimension::bytes},
+                   {.name = "warps",
+                    .defaults = {count(8)},
+                    .help = "warps a block of matrix units, dpx, atomics, barriers"},
+                   {.name = "chains",
+                    .defaults = {count(4)},
+                    .help = "independent sums a warp of mma.sync or a thread of dpx; 1 with warps=1: latency",
+                    .allowed = {count(1), count(4)}},
+                   {.name = "n",
+                    .defaults = {count(256)},
+                    .help = "columns of wgmma",
+                    .allowed = {count(64), count(128), count(256)}},
+                   {.name = "box",
+                    .defaults = {count(16384)},
+                    .help = "bytes of a copy into shared memory, a multiple of 4096",
+                    .minimum = 4096,
+                    .dimension = datasets::Dimension::bytes}},
           .run = run,
           .source_file = __FILE__,
           .verified = false}},

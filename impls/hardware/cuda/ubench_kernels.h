@@ -65,8 +65,19 @@ struct Matrix {
   int rounds = 0;
 };
 void launch_mma(MatrixType type, int chains, const Matrix& matrix, int blocks, int warps, Stream stream);
-// bf16, fp16, e4m3; n 64, 128 or 256; both operands from shared memory (sm_90a).
+// n 64, 128 or 256; both operands from shared memory (sm_90a).
 void launch_wgmma(MatrixType type, int n, const Matrix& matrix, int blocks, int groups, Stream stream);
+
+// -- fused integer operations: x = max(x + a, b), once or in both halves, then not below 0 (relu); `rounds` times for
+// each of `chains` (1 or 4) values a thread
+enum class Dpx : int { addmax_s32, addmax_s32_relu, addmax_s16x2, addmax_s16x2_relu };
+struct DpxChains {
+  const std::uint32_t* operands = nullptr;  // x [chain][lane], a [lane], b [lane]
+  std::uint32_t* results = nullptr;         // [thread of the grid][chain]
+  std::uint32_t* cycles = nullptr;
+  int rounds = 0;
+};
+void launch_dpx(Dpx what, int chains, const DpxChains& problem, int blocks, int warps, Stream stream);
 
 // -- atomics and barriers
 enum class Atomic : int { same_address, own_address, shared_memory };

@@ -2,6 +2,7 @@
 #include <cuda_runtime.h>
 
 #include <stdexcept>
+#include <type_traits>
 
 #include "harness/gpu/cuda_check.h"
 #include "impls/hardware/cuda/ubench_kernels.h"
@@ -95,6 +96,7 @@ __global__ void __launch_bounds__(1024) mma_kernel(const __grid_constant__ Matri
 #define ASSAY_8(X, I) X(I), X(I + 1), X(I + 2), X(I + 3), X(I + 4), X(I + 5), X(I + 6), X(I + 7)
 #define ASSAY_32(X, I) ASSAY_8(X, I), ASSAY_8(X, I + 8), ASSAY_8(X, I + 16), ASSAY_8(X, I + 24)
 #define ASSAY_SUM(I) "+f"(d[I])
+#define ASSAY_WHOLE_SUM(I) "+r"(d[I])
 #define ASSAY_N32                                                                                             \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, " \
   "%23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -109,32 +111,38 @@ __global__ void __launch_bounds__(1024) mma_kernel(const __grid_constant__ Matri
   "%104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, "   \
   "%121, %122, %123, %124, %125, %126, %127"
 
-// 16-bit types say whether an operand is transposed, fp8 has no such choice.
-#define ASSAY_WGMMA_64(NAME, TAIL)                                                                 \
-  asm volatile("wgmma.mma_async.sync.aligned." NAME " {" ASSAY_N32 "}, %32, %33, 1, 1, 1" TAIL ";" \
-               : ASSAY_32(ASSAY_SUM, 0)                                                            \
+// SCALES: of D; for floating types of A and B; 16-bit types also say whether an operand is transposed.
+#define ASSAY_WGMMA_64(NAME, SUM, SCALES)                                                     \
+  asm volatile("wgmma.mma_async.sync.aligned." NAME " {" ASSAY_N32 "}, %32, %33, " SCALES ";" \
+               : ASSAY_32(SUM, 0)                                                             \
                : "l"(a), "l"(b))
-#define ASSAY_WGMMA_128(NAME, TAIL)                                                                \
-  asm volatile("wgmma.mma_async.sync.aligned." NAME " {" ASSAY_N64 "}, %64, %65, 1, 1, 1" TAIL ";" \
-               : ASSAY_32(ASSAY_SUM, 0), ASSAY_32(ASSAY_SUM, 32)                                   \
+#define ASSAY_WGMMA_128(NAME, SUM, SCALES)                                                    \
+  asm volatile("wgmma.mma_async.sync.aligned." NAME " {" ASSAY_N64 "}, %64, %65, " SCALES ";" \
+               : ASSAY_32(SUM, 0), ASSAY_32(SUM, 32)                                          \
                : "l"(a), "l"(b))
-#define ASSAY_WGMMA_256(NAME, TAIL)                                                                                \
-  asm volatile("wgmma.mma_async.sync.aligned." NAME " {" ASSAY_N128 "}, %128, %129, 1, 1, 1" TAIL ";"              \
-               : ASSAY_32(ASSAY_SUM, 0), ASSAY_32(ASSAY_SUM, 32), ASSAY_32(ASSAY_SUM, 64), ASSAY_32(ASSAY_SUM, 96) \
+#define ASSAY_WGMMA_256(NAME, SUM, SCALES)                                                       \
+  asm volatile("wgmma.mma_async.sync.aligned." NAME " {" ASSAY_N128 "}, %128, %129, " SCALES ";" \
+               : ASSAY_32(SUM, 0), ASSAY_32(SUM, 32), ASSAY_32(SUM, 64), ASSAY_32(SUM, 96)       \
                : "l"(a), "l"(b))
+#define ASSAY_WGMMA(TYPE, TAIL, SUM, SCALES)                                                          \
+  if constexpr (kType == MatrixType::TYPE && kN == 64) ASSAY_WGMMA_64("m64n64" TAIL, SUM, SCALES);    \
+  if constexpr (kType == MatrixType::TYPE && kN == 128) ASSAY_WGMMA_128("m64n128" TAIL, SUM, SCALES); \
+  if constexpr (kType == MatrixType::TYPE && kN == 256) ASSAY_WGMMA_256("m64n256" TAIL, SUM, SCALES)
 
+// fp32 sums, or int32.
 template <MatrixType kType, int kN>
 __device__ void multiply_group(float (&d)[kN / 2], std::uint64_t a, std::uint64_t b) {
 #if ASSAY_WGMMA
-  if constexpr (kType == MatrixType::bf16 && kN == 64) ASSAY_WGMMA_64("m64n64k16.f32.bf16.bf16", ", 0, 0");
-  if constexpr (kType == MatrixType::bf16 && kN == 128) ASSAY_WGMMA_128("m64n128k16.f32.bf16.bf16", ", 0, 0");
-  if constexpr (kType == MatrixType::bf16 && kN == 256) ASSAY_WGMMA_256("m64n256k16.f32.bf16.bf16", ", 0, 0");
-  if constexpr (kType == MatrixType::fp16 && kN == 64) ASSAY_WGMMA_64("m64n64k16.f32.f16.f16", ", 0, 0");
-  if constexpr (kType == MatrixType::fp16 && kN == 128) ASSAY_WGMMA_128("m64n128k16.f32.f16.f16", ", 0, 0");
-  if constexpr (kType == MatrixType::fp16 && kN == 256) ASSAY_WGMMA_256("m64n256k16.f32.f16.f16", ", 0, 0");
-  if constexpr (kType == MatrixType::e4m3 && kN == 64) ASSAY_WGMMA_64("m64n64k32.f32.e4m3.e4m3", "");
-  if constexpr (kType == MatrixType::e4m3 && kN == 128) ASSAY_WGMMA_128("m64n128k32.f32.e4m3.e4m3", "");
-  if constexpr (kType == MatrixType::e4m3 && kN == 256) ASSAY_WGMMA_256("m64n256k32.f32.e4m3.e4m3", "");
+  ASSAY_WGMMA(bf16, "k16.f32.bf16.bf16", ASSAY_SUM, "1, 1, 1, 0, 0");
+  ASSAY_WGMMA(fp16, "k16.f32.f16.f16", ASSAY_SUM, "1, 1, 1, 0, 0");
+  ASSAY_WGMMA(tf32, "k8.f32.tf32.tf32", ASSAY_SUM, "1, 1, 1");
+  ASSAY_WGMMA(e4m3, "k32.f32.e4m3.e4m3", ASSAY_SUM, "1, 1, 1");
+#endif
+}
+template <MatrixType kType, int kN>
+__device__ void multiply_group(int (&d)[kN / 2], std::uint64_t a, std::uint64_t b) {
+#if ASSAY_WGMMA
+  ASSAY_WGMMA(int8, "k32.s32.s8.s8", ASSAY_WHOLE_SUM, "1");
 #endif
 }
 
@@ -151,7 +159,8 @@ __global__ void __launch_bounds__(384) wgmma_kernel(const __grid_constant__ Matr
   __syncthreads();
   const std::uint64_t a = descriptor(static_cast<std::uint32_t>(__cvta_generic_to_shared(tile_a)), 64);
   const std::uint64_t b = descriptor(static_cast<std::uint32_t>(__cvta_generic_to_shared(tile_b)), kN);
-  float d[kN / 2];
+  using Sum = std::conditional_t<kType == MatrixType::int8, int, float>;
+  Sum d[kN / 2];
 #pragma unroll
   for (int i = 0; i < kN / 2; ++i) d[i] = 0;
   const std::uint32_t start = clock_now();
@@ -164,7 +173,7 @@ __global__ void __launch_bounds__(384) wgmma_kernel(const __grid_constant__ Matr
   const std::uint32_t end = clock_now();
   const std::int64_t thread = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x;
 #pragma unroll
-  for (int i = 0; i < kN / 2; ++i) static_cast<float*>(p.d)[thread * (kN / 2) + i] = d[i];
+  for (int i = 0; i < kN / 2; ++i) static_cast<Sum*>(p.d)[thread * (kN / 2) + i] = d[i];
   if (threadIdx.x == 0) p.cycles[blockIdx.x] = end - start;
 #endif
 }
@@ -215,14 +224,23 @@ void launch_mma(MatrixType type, int chains, const Matrix& matrix, int blocks, i
 }
 
 void launch_wgmma(MatrixType type, int n, const Matrix& matrix, int blocks, int groups, Stream stream) {
-  if (type == MatrixType::bf16)
-    launch_wgmma_of<MatrixType::bf16>(n, matrix, blocks, groups, stream);
-  else if (type == MatrixType::fp16)
-    launch_wgmma_of<MatrixType::fp16>(n, matrix, blocks, groups, stream);
-  else if (type == MatrixType::e4m3)
-    launch_wgmma_of<MatrixType::e4m3>(n, matrix, blocks, groups, stream);
-  else
-    throw std::invalid_argument("wgmma here: bf16, fp16, e4m3");
+  switch (type) {
+    case MatrixType::bf16:
+      launch_wgmma_of<MatrixType::bf16>(n, matrix, blocks, groups, stream);
+      break;
+    case MatrixType::fp16:
+      launch_wgmma_of<MatrixType::fp16>(n, matrix, blocks, groups, stream);
+      break;
+    case MatrixType::tf32:
+      launch_wgmma_of<MatrixType::tf32>(n, matrix, blocks, groups, stream);
+      break;
+    case MatrixType::int8:
+      launch_wgmma_of<MatrixType::int8>(n, matrix, blocks, groups, stream);
+      break;
+    case MatrixType::e4m3:
+      launch_wgmma_of<MatrixType::e4m3>(n, matrix, blocks, groups, stream);
+      break;
+  }
   check_launch("launching wgmma");
 }
 

@@ -26,6 +26,44 @@ std::vector<std::uint32_t> random_cycle(std::uint32_t nodes, std::uint64_t seed)
   return next;
 }
 
+std::uint32_t dpx_result(Dpx what, std::uint32_t x, std::uint32_t a, std::uint32_t b, int rounds) {
+  const bool relu = what == Dpx::addmax_s32_relu || what == Dpx::addmax_s16x2_relu;
+  const auto chain = [&](std::int64_t value, std::int64_t add, std::int64_t floor) {
+    for (int r = 0; r < rounds; ++r) {
+      value = std::max(value + add, floor);
+      if (relu) value = std::max<std::int64_t>(value, 0);
+    }
+    return value;
+  };
+  const auto whole = [](std::uint32_t word) { return static_cast<std::int32_t>(word); };
+  if (what == Dpx::addmax_s32 || what == Dpx::addmax_s32_relu)
+    return static_cast<std::uint32_t>(chain(whole(x), whole(a), whole(b)));
+  const auto half = [](std::uint32_t word, int which) { return static_cast<std::int16_t>(word >> (16 * which)); };
+  std::uint32_t out = 0;
+  for (int which = 0; which < 2; ++which)
+    out |= static_cast<std::uint32_t>(static_cast<std::uint16_t>(chain(half(x, which), half(a, which), half(b, which))))
+           << (16 * which);
+  return out;
+}
+
+std::vector<std::uint32_t> dpx_operands(Dpx what, int chains, std::uint64_t seed) {
+  substrate::Random random(seed);
+  const bool halves = what == Dpx::addmax_s16x2 || what == Dpx::addmax_s16x2_relu;
+  const auto draw = [&](int least, int most) {
+    const auto one = [&] {
+      return least + static_cast<int>(random.below(static_cast<std::uint64_t>(most - least + 1)));
+    };
+    if (!halves) return static_cast<std::uint32_t>(one());
+    const auto low = static_cast<std::uint16_t>(one());
+    return static_cast<std::uint32_t>(low) | static_cast<std::uint32_t>(static_cast<std::uint16_t>(one())) << 16;
+  };
+  std::vector<std::uint32_t> out;
+  for (int i = 0; i < 32 * chains; ++i) out.push_back(draw(-9000, 9000));
+  for (int i = 0; i < 32; ++i) out.push_back(draw(1, 7));
+  for (int i = 0; i < 32; ++i) out.push_back(draw(-9000, 9000));
+  return out;
+}
+
 std::uint32_t bits_of_integer(MatrixType type, int value) {
   const auto real = static_cast<float>(value);
   switch (type) {

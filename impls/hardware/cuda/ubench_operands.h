@@ -1,5 +1,6 @@
 #pragma once
-// Operands of the matrix probes with results known in advance, and the chains of the latency probes. Host code.
+// Operands of the matrix and integer probes with results known in advance, and the chains of the latency probes. Host
+// code.
 #include <cstdint>
 #include <vector>
 
@@ -33,6 +34,11 @@ class Operands {
   std::vector<int> a_, b_;  // [m][K]; [chain][K][n]
   std::vector<std::uint32_t> a_words_, b_words_;
 };
+
+// What a chain of fused integer operations is after `rounds`, and operands for it: sums that grow with every round and
+// overflow in none of 2048, from both sides of 0.
+std::uint32_t dpx_result(Dpx what, std::uint32_t x, std::uint32_t a, std::uint32_t b, int rounds);
+std::vector<std::uint32_t> dpx_operands(Dpx what, int chains, std::uint64_t seed);
 
 // The bits of a small integer.
 std::uint32_t bits_of_integer(MatrixType type, int value);

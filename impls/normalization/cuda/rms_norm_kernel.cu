@@ -1,32 +1,15 @@
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <stdexcept>
 
 #include "harness/gpu/cuda_check.h"
 #include "impls/normalization/cuda/rms_norm_kernel.h"
+#include "impls/substrate/cuda/eight_elements.h"
 
 namespace assay::normalization::cuda {
 namespace {
 
-struct Bf16 {
-  using Pair = __nv_bfloat162;
-  static __device__ float2 wide(Pair pair) { return __bfloat1622float2(pair); }
-  static __device__ Pair narrow(float a, float b) { return __floats2bfloat162_rn(a, b); }
-};
-struct Fp16 {
-  using Pair = __half2;
-  static __device__ float2 wide(Pair pair) { return __half22float2(pair); }
-  static __device__ Pair narrow(float a, float b) { return __floats2half2_rn(a, b); }
-};
-
-// Eight elements as one 16-byte access.
-template <class Element>
-union Eight {
-  uint4 words;
-  typename Element::Pair pairs[4];
-  __device__ Eight() : words{0, 0, 0, 0} {}
-};
+using substrate::cuda::Bf16;
+using substrate::cuda::Eight;
+using substrate::cuda::Fp16;
 
 template <class Element, int kVectors>
 __global__ void __launch_bounds__(kMostThreads) rms_norm_kernel(const __grid_constant__ NormKernelProblem p) {

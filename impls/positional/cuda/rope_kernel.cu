@@ -1,34 +1,18 @@
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <algorithm>
 #include <stdexcept>
 
 #include "harness/gpu/cuda_check.h"
 #include "impls/positional/cuda/rope_kernel.h"
+#include "impls/substrate/cuda/eight_elements.h"
 
 namespace assay::positional::cuda {
 namespace {
 
+using substrate::cuda::Bf16;
+using substrate::cuda::Eight;
+using substrate::cuda::Fp16;
+
 constexpr int kThreads = 256;
-
-struct Bf16 {
-  using Pair = __nv_bfloat162;
-  static __device__ float2 wide(Pair pair) { return __bfloat1622float2(pair); }
-  static __device__ Pair narrow(float a, float b) { return __floats2bfloat162_rn(a, b); }
-};
-struct Fp16 {
-  using Pair = __half2;
-  static __device__ float2 wide(Pair pair) { return __half22float2(pair); }
-  static __device__ Pair narrow(float a, float b) { return __floats2half2_rn(a, b); }
-};
-
-template <class Element>
-union Eight {
-  uint4 words;
-  typename Element::Pair pairs[4];
-  __device__ Eight() : words{0, 0, 0, 0} {}
-};
 
 // A block a token: its angles are read once from memory and then from L1 by every head. A thread turns eight pairs:
 // two vectors of 16 bytes and 64 bytes of angles. Interleaved, the two vectors are neighbours.

@@ -1,118 +1,14 @@
 // The backward kernels, run by the emulator from their own source: the gradients of float64, no race, no bank conflict.
-#include <fmt/format.h>
-#include <gtest/gtest.h>
-
-#include <algorithm>
-
-#include "cuda_for_tests.h"
-#include "impls/attention/gradients.h"
-#include "impls/substrate/random.h"
+#include "cuda_gradients_for_tests.h"
 
 namespace assay::attention::cuda {
 namespace {
 
-// A problem with dO drawn, O and LSE of float64, and room for the gradients.
-struct Backward {
-  Problem p;
-  Storage storage;    // Q, K, V, O, LSE
-  Storage gradients;  // dQ, dK, dV in the places of Q, K, V; dO in that of O
-  std::vector<float> dots, sum;
-
-  explicit Backward(const Problem& of) : p(of), storage(of), gradients(of) {
-    const Tensors& t = storage.tensors();
-    draw_inputs(p, InputLaw::normal, 31, t);
-    substrate::Random random(32);
-    for (int b = 0; b < p.batch; ++b) {
-      for (int h = 0; h < p.heads; ++h) {
-        for (int i = 0; i < p.queries; ++i) {
-          const ExactRow row = exact_row(p, t, b, h, i);
-          t.lse_at(p, b, h, i) = static_cast<float>(row.lse);
-          for (int c = 0; c < p.head_dim; ++c) {
-            t.o.store(b, h, i, c, static_cast<float>(row.o[static_cast<std::size_t>(c)]));
-            gradients.tensors().o.store(b, h, i, c, static_cast<float>(random.normal()));
-          }
-        }
-      }
-    }
-    const std::size_t rows = static_cast<std::size_t>(p.batch) * p.heads * p.queries;
-    dots.assign(rows, 0);
-    sum.assign(rows * static_cast<std::size_t>(p.head_dim), 0);
-  }
-
-  GradientTensors tensors() const {
-    const Tensors& g = gradients.tensors();
-    return {.d_o = g.o, .d_q = g.q, .d_k = g.k, .d_v = g.v};
-  }
-
-  BackwardProblem problem() {
-    const Tensors& t = storage.tensors();
-    const GradientTensors g = tensors();
-    BackwardProblem out{.forward = forward_problem(p, t)};
-    out.d_o = matrix(g.d_o);
-    out.d_q = matrix(g.d_q);
-    out.d_k = matrix(g.d_k);
-    out.d_v = matrix(g.d_v);
-    out.row_dots = dots.data();
-    out.d_q_sum = sum.data();
-    return out;
-  }
-
-  emulator::Findings run(std::uint64_t order = 0) {
-    const Tensors& t = storage.tensors();
-    const GradientTensors g = tensors();
-    const std::size_t q = storage.output().size();
-    const std::size_t k = static_cast<std::size_t>(p.batch) * p.kv_heads * p.keys * p.head_dim * size_of(p.dtype);
-    std::fill_n(g.d_q.data, q, std::byte{0xff});
-    std::fill_n(g.d_k.data, k, std::byte{0xff});
-    std::fill_n(g.d_v.data, k, std::byte{0xff});
-    std::vector<emulator::Region> memory = {{t.q.data, q, false},
-                                            {t.k.data, k, false},
-                                            {t.v.data, k, false},
-                                            {t.o.data, q, false},
-                                            {t.lse, dots.size() * sizeof(float), false},
-                                            {g.d_o.data, q, false},
-                                            {g.d_q.data, q, true},
-                                            {g.d_k.data, k, true},
-                                            {g.d_v.data, k, true},
-                                            {dots.data(), dots.size() * sizeof(float), true},
-                                            {sum.data(), sum.size() * sizeof(float), true}};
-    emulator::Findings found =
-        emulator::flash_attention_2_backward(problem(), p.head_dim, element_type(p.dtype), memory, order);
-    memory.pop_back();  // dQ is summed in place, once a key block
-    expect_each_byte_written_once(memory, "gradients");
-    return found;
-  }
-};
-
 TEST(CudaBackward, AgreesWithFloat64AndNeverRaces) {
-  struct Shape {
-    int queries, keys;
-  };
-  for (const DType dtype : {DType::bf16, DType::f16}) {
-    for (const int head_dim : {64, 128, 256}) {
-      for (const Shape shape : {Shape{1, 1}, {70, 140}, {150, 40}}) {
-        for (const bool causal : {false, true}) {
-          if ((dtype == DType::f16) != causal && head_dim != 64) continue;  // half of the slow ones
-          Backward backward(aligned({.queries = shape.queries,
-                                     .keys = shape.keys,
-                                     .heads = 2,
-                                     .kv_heads = 1,
-                                     .head_dim = head_dim,
-                                     .dtype = dtype,
-                                     .causal = causal}));
-          const std::string what = fmt::format("{} d={} N={} M={} causal={}", substrate::to_string(dtype), head_dim,
-                                               shape.queries, shape.keys, causal);
-          const emulator::Findings found = backward.run();
-          EXPECT_EQ(found.fault_count, 0) << what << ": " << first_fault(found);
-          EXPECT_EQ(found.bank_conflicts, 0) << what << " in " << found.wavefronts << " passes";
-          const GradientReference reference(backward.p, backward.storage.tensors(), backward.tensors().d_o, 1);
-          const harness::Check check = reference.compare(backward.tensors());
-          EXPECT_LE(check.error, 1) << what << ": " << check.detail;
-          EXPECT_EQ(check.coverage, 1) << what;
-        }
-      }
-    }
-  }
+  expect_gradients_of_float64(emulator::flash_attention_2_backward, [](const Problem& p) {
+    const std::int64_t rows = static_cast<std::int64_t>(p.batch) * p.heads * p.queries;
+    return Backward(p, rows, rows * p.head_dim);
+  });
 }
 
 }  // namespace

@@ -76,5 +76,38 @@ TEST(CudaFlashAttention1, AgreesWithFloat64AndNeverRaces) {
   });
 }
 
+// Workspace for the longest sequence of the batch, as the cases have it.
+TEST(CudaNaive, RaggedSequencesAreEachTheirOwn) {
+  expect_ragged_sequences_are_each_their_own(
+      64, [](const ForwardProblem& forward, std::vector<emulator::Region>& memory) {
+        NaiveProblem problem{forward};
+        const auto scores = static_cast<std::size_t>(problem.rows()) * static_cast<std::size_t>(problem.pitch());
+        substrate::AlignedBuffer<float> s(scores);
+        substrate::AlignedBuffer<std::uint16_t> weights(scores);
+        std::ranges::fill(s.span(), NAN);
+        problem.scores = s.data();
+        problem.weights = weights.data();
+        memory.push_back({s.data(), s.bytes(), true});
+        memory.push_back({weights.data(), weights.bytes(), true});
+        return emulator::naive_attention(problem, 64, ElementType::bf16, memory, 0);
+      });
+}
+
+TEST(CudaFlashAttention1, RaggedSequencesAreEachTheirOwn) {
+  expect_ragged_sequences_are_each_their_own(
+      64, [](const ForwardProblem& forward, std::vector<emulator::Region>& memory) {
+        FlashAttention1Problem problem{forward};
+        const auto rows = static_cast<std::size_t>(forward.batch * forward.heads * forward.mask.queries);
+        std::vector<float> o(rows * 64, NAN), m(rows, NAN), l(rows, NAN);
+        problem.o = o.data();
+        problem.m = m.data();
+        problem.l = l.data();
+        memory.push_back({o.data(), o.size() * sizeof(float), true});
+        memory.push_back({m.data(), rows * sizeof(float), true});
+        memory.push_back({l.data(), rows * sizeof(float), true});
+        return emulator::flash_attention_1(problem, 64, ElementType::bf16, memory, 0);
+      });
+}
+
 }  // namespace
 }  // namespace assay::attention::cuda

@@ -12,15 +12,9 @@
 namespace assay::attention::cuda {
 namespace {
 
-struct Shape {
-  int queries, keys;
-};
-
-emulator::Findings run(const Problem& p, Storage& storage, int multiprocessors, std::uint64_t order,
-                       std::vector<emulator::Region>& memory) {
-  std::ranges::fill(storage.output(), std::byte{0xff});
-  std::ranges::fill(storage.lse(), std::byte{0xff});
-  memory = regions(p, storage);
+// Of the regions of the problem.
+emulator::Findings run_on(const Problem& p, Storage& storage, int multiprocessors, std::uint64_t order,
+                          std::vector<emulator::Region>& memory) {
   int taken = -1;  // the launch clears it
   memory.push_back({&taken, sizeof taken, true});
   const emulator::Findings found =
@@ -30,35 +24,18 @@ emulator::Findings run(const Problem& p, Storage& storage, int multiprocessors, 
   return found;
 }
 
+emulator::Findings run(const Problem& p, Storage& storage, int multiprocessors, std::uint64_t order,
+                       std::vector<emulator::Region>& memory) {
+  std::ranges::fill(storage.output(), std::byte{0xff});
+  std::ranges::fill(storage.lse(), std::byte{0xff});
+  memory = regions(p, storage);
+  return run_on(p, storage, multiprocessors, order, memory);
+}
+
 TEST(CudaFlashAttention3, AgreesWithFloat64AndNeverRaces) {
-  for (const DType dtype : {DType::bf16, DType::f16}) {
-    for (const int head_dim : {64, 128, 256}) {
-      for (const Shape shape : {Shape{1, 1}, {130, 130}, {70, 300}, {150, 40}}) {
-        for (const bool causal : {false, true}) {
-          if (head_dim == 256 && (dtype == DType::f16) != causal) continue;  // half of the slowest
-          const Problem p = aligned({.batch = 1,
-                                     .queries = shape.queries,
-                                     .keys = shape.keys,
-                                     .heads = 2,
-                                     .kv_heads = 1,
-                                     .head_dim = head_dim,
-                                     .dtype = dtype,
-                                     .causal = causal});
-          Storage storage(p);
-          draw_inputs(p, InputLaw::normal, 11, storage.tensors());
-          std::vector<emulator::Region> memory;
-          const emulator::Findings found = run(p, storage, 3, 0, memory);
-          const std::string what = fmt::format("{} d={} N={} M={} causal={}", substrate::to_string(dtype), head_dim,
-                                               shape.queries, shape.keys, causal);
-          const harness::Check check = Reference(p, storage.tensors(), 1).compare(storage.tensors());
-          EXPECT_LE(check.error, 1) << what << ": " << check.detail;
-          EXPECT_EQ(found.fault_count, 0) << what << ": " << first_fault(found);
-          EXPECT_EQ(found.bank_conflicts, 0) << what;
-          expect_each_byte_written_once(memory, what);
-        }
-      }
-    }
-  }
+  expect_attention_of_float64([](const Problem& p, Storage& storage, std::vector<emulator::Region>& memory) {
+    return run_on(p, storage, 3, 0, memory);
+  });
 }
 
 // 2 sequences, 4 heads over 2, three query tiles, more than one round for each block.

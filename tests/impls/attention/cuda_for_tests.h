@@ -1,5 +1,6 @@
 #pragma once
 // Problems of the family as the CUDA kernels take them.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -54,6 +55,45 @@ inline void expect_each_byte_written_once(const std::vector<emulator::Region>& m
     if (!region.writable) continue;
     const auto once = static_cast<std::size_t>(std::ranges::count(region.writes, 1));
     EXPECT_EQ(once, region.bytes) << what;
+  }
+}
+
+// Both element types, all head sizes, lengths that divide nothing, causal and full, through `run(problem, storage,
+// memory)`: the attention of float64, no race, no bank conflict, every byte of O and LSE written once.
+template <class Run>
+void expect_attention_of_float64(const Run& run) {
+  struct Shape {
+    int queries, keys;
+  };
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    for (const int head_dim : {64, 128, 256}) {
+      for (const Shape shape : {Shape{1, 1}, {130, 130}, {70, 300}, {150, 40}}) {
+        for (const bool causal : {false, true}) {
+          if (head_dim == 256 && (dtype == DType::f16) != causal) continue;  // half of the slowest
+          const Problem p = aligned({.batch = 1,
+                                     .queries = shape.queries,
+                                     .keys = shape.keys,
+                                     .heads = 2,
+                                     .kv_heads = 1,
+                                     .head_dim = head_dim,
+                                     .dtype = dtype,
+                                     .causal = causal});
+          Storage storage(p);
+          draw_inputs(p, InputLaw::normal, 11, storage.tensors());
+          std::ranges::fill(storage.output(), std::byte{0xff});
+          std::ranges::fill(storage.lse(), std::byte{0xff});
+          std::vector<emulator::Region> memory = regions(p, storage);
+          const emulator::Findings found = run(p, storage, memory);
+          const std::string what = fmt::format("{} d={} N={} M={} causal={}", substrate::to_string(dtype), head_dim,
+                                               shape.queries, shape.keys, causal);
+          const harness::Check check = Reference(p, storage.tensors(), 1).compare(storage.tensors());
+          EXPECT_LE(check.error, 1) << what << ": " << check.detail;
+          EXPECT_EQ(found.fault_count, 0) << what << ": " << first_fault(found);
+          EXPECT_EQ(found.bank_conflicts, 0) << what << " in " << found.wavefronts << " passes";
+          expect_each_byte_written_once(memory, what);
+        }
+      }
+    }
   }
 }
 

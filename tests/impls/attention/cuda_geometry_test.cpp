@@ -10,6 +10,7 @@
 #include "impls/attention/cuda/comparisons.h"
 #include "impls/attention/cuda/decode.h"
 #include "impls/attention/cuda/flash_attention_3.h"
+#include "impls/attention/cuda/flash_attention_3_backward.h"
 #include "impls/attention/cuda/forward_kernel.h"
 
 namespace assay::attention::cuda {
@@ -158,6 +159,33 @@ TEST(CudaHopperGeometry, TilesAndRegistersFitAMultiprocessor) {
   hopper_tiles_fit<64>();
   hopper_tiles_fit<128>();
   hopper_tiles_fit<256>();
+}
+
+template <int kHeadDim>
+void hopper_backward_tiles_fit() {
+  using Tile = HopperBackwardTile<kHeadDim>;
+  EXPECT_LE(Tile::kSharedBytes, 227 * kKiB) << kHeadDim;
+  for (const std::uint32_t at : {Tile::kValuesAt, Tile::kRingAt, Tile::kSlotBytes, Tile::kScoresAt, Tile::kScoreBytes,
+                                 Tile::kKeyPanelBytes, Tile::kQueryPanelBytes})
+    EXPECT_EQ(at % kPatternBytes, 0U) << kHeadDim;
+  // Lines of the copy engine: 16 bytes.
+  for (const std::uint32_t at : {Tile::kPartsAt, Tile::kPartBytes, Tile::kStatisticsAt, Tile::kStatisticsBytes})
+    EXPECT_EQ(at % 16, 0U) << kHeadDim;
+  EXPECT_EQ(Tile::kBarriersAt % 8, 0U);
+  EXPECT_LE(Tile::kRows, 256) << "rows of a box";
+  EXPECT_LE(128 * Tile::kLoaderRegisters + 256 * Tile::kComputeRegisters, Tile::kThreads * Tile::kLaunchRegisters);
+  // Every element of a part has a place of its own, and they fill it.
+  std::set<std::uint32_t> places;
+  for (int j = 0; j < Tile::kPartColumns / 8; ++j)
+    for (int thread = 0; thread < 128; ++thread) places.insert(part_place(j, thread));
+  EXPECT_EQ(places.size() * 16, Tile::kPartBytes);
+  EXPECT_EQ(*places.rbegin() + 16, Tile::kPartBytes);
+}
+
+TEST(CudaHopperGeometry, BackwardTilesFitAMultiprocessor) {
+  hopper_backward_tiles_fit<64>();
+  hopper_backward_tiles_fit<128>();
+  hopper_backward_tiles_fit<256>();
 }
 
 TEST(CudaHopperGeometry, ATensorIsDescribedByPanelsRowsHeadsAndSequences) {

@@ -325,6 +325,77 @@ TEST(CudaHopperEmulator, RegistersTimesDescribedIsAProduct) {
   check.operator()<8>();
 }
 
+TEST(CudaHopperEmulator, TurnedTimesDescribedIsAProductOfTheTranspose) {
+  // A of 64 rows of depth and 64 columns, B of the same depth in its rows: two panels of it at 128 columns.
+  const auto check = []<int kTiles>() {
+    OneProduct<kTiles> product(64, 64, kTiles * 8);
+    product.run(
+        [&](auto& c, std::uint32_t a, std::uint32_t b) {
+          product_fence(c);
+          for (std::uint32_t k = 0; k < 4; ++k)
+            multiply_turned<Bf16, true>(c, operand_by_columns(a + k * 16 * 128, 64 * 128),
+                                        operand_by_columns(b + k * 16 * 128, 64 * 128));
+          product_commit();
+          product_wait<0>(c);
+        },
+        5);
+    EXPECT_EQ(product.found.fault_count, 0) << faults_of(product.found);
+    EXPECT_LT(product.error([&](int i, int j) {
+      double sum = 1;
+      for (int k = 0; k < 64; ++k)
+        sum += static_cast<double>(product.a.at(k, i)) * static_cast<double>(product.b.at(k, j));
+      return sum;
+    }),
+              1e-3);
+  };
+  check.operator()<16>();
+  check.operator()<8>();
+}
+
+TEST(CudaHopperEmulator, LinesAreBroughtAsTheyAreAndAddedAsF32) {
+  alignas(16) float from[64];
+  alignas(16) float to[64];
+  for (int i = 0; i < 64; ++i) {
+    from[i] = static_cast<float>(i);
+    to[i] = 100;
+  }
+  for (const std::uint64_t order : {0, 1, 2}) {
+    const Findings found = run_block(
+        32, kShared, {{from, sizeof from, false}, {to, sizeof to, true}},
+        [&] {
+          const std::uint32_t at = ready_barrier();
+          if (thread_index() != 0) return;
+          arrive_expecting(at, 256);
+          load_line(shared_base(), from, 256, at);
+          wait_phase(at, 0);
+          add_line(to, shared_base(), 128);
+          wait_for_stores();
+        },
+        order);
+    EXPECT_EQ(found.fault_count, 0) << faults_of(found);
+  }
+  for (int i = 0; i < 64; ++i) EXPECT_EQ(to[i], i < 32 ? 100 + 3 * from[i] : 100) << i;
+  EXPECT_GT(run_block(32, kShared, {{to, sizeof to, true}},
+                      [&] {
+                        if (thread_index() != 0) return;
+                        store_shared(shared_base(), 1.0F);
+                        add_line(to + 1, shared_base(), 16);
+                      })
+                .fault_count,
+            0)
+      << "off the 16 bytes";
+  EXPECT_GT(run_block(32, kShared, {{to, sizeof to, true}},
+                      [&] {
+                        if (thread_index() != 0) return;
+                        for (std::uint32_t i = 0; i < 4; ++i) store_shared(shared_base() + 4 * i, 1.0F);
+                        add_line(to, shared_base(), 16);
+                        wait_for_stores();
+                      })
+                .fault_count,
+            0)
+      << "stored without a fence";
+}
+
 TEST(CudaHopperEmulator, AWrongDescriptorIsRefusedOrGivesAnotherResult) {
   const auto multiply_with = [](std::uint64_t wrong) {
     OneProduct<16> product(128, 128, 128);

@@ -73,9 +73,10 @@ struct Fiber {
 // A warp's quarter of a wgmma.
 struct Product {
   int columns = 0;
-  bool turned = false;      // B is stored with its depth in rows
-  bool accumulate = false;  // else C's old contents are ignored
-  bool chained = false;     // C is the result of a product that is in flight too
+  bool turned = false;       // B is stored with its depth in rows
+  bool accumulate = false;   // else C's old contents are ignored
+  bool turned_left = false;  // so is A
+  bool chained = false;      // C is the result of a product that is in flight too
   std::uint64_t a = 0, b = 0;
   float (*unpack)(std::uint16_t) = nullptr;
   std::array<float*, kWarp> c{};
@@ -126,10 +127,12 @@ struct NamedBarrier {
   std::vector<int> waiters;
 };
 
-// A copy of a box of a tensor, in flight.
+// A copy of a box of a tensor, or of a line, in flight.
 struct BoxCopy {
   bool store = false;
   TiledTensor tensor;
+  const std::byte* line = nullptr;  // in global memory; stores add to it, as f32. Null: a box
+  std::uint32_t bytes = 0;
   std::array<int, 5> first{};
   std::uint32_t shared = 0;   // address
   std::uint32_t barrier = 0;  // of a load
@@ -237,6 +240,8 @@ struct Block {
   void land_some();                  // at most one copy, at times that the order draws
   bool land_one(std::size_t which);  // the next copy that is not waited for by its own thread
   void land(const BoxCopy& copy);
+  void land_box(const BoxCopy& copy);
+  void land_line(const BoxCopy& copy);
   void pass_if_complete(PhaseBarrier& barrier);
 };
 

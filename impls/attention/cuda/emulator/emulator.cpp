@@ -522,6 +522,13 @@ void store_shared(std::uint32_t to, std::uint32_t word) {
   std::memcpy(block->shared.data() + to - emulator::kSharedBase, &word, 4);
 }
 void store_shared(std::uint32_t to, float value) { store_shared(to, std::bit_cast<std::uint32_t>(value)); }
+void store_shared(std::uint32_t to, const float (&values)[4]) {
+  for (const float value : values) emulator::need_value(value);
+  if (block->bad_shared(to, 16)) return;
+  block->note_write(to - emulator::kSharedBase, 16, block->running);
+  block->self().stores16.push_back(to);
+  std::memcpy(block->shared.data() + to - emulator::kSharedBase, values, 16);
+}
 
 float load_shared_float(std::uint32_t from) {
   float value = std::nanf("");

@@ -100,7 +100,7 @@ void carry_out(const Product& product, int warp) {
     for (int row = 0; row < 16; ++row)
       for (int k = 0; k < 16; ++k)
         left[static_cast<std::size_t>(row)][static_cast<std::size_t>(k)] =
-            load_element(product, element_of(a, false, warp % 4 * 16 + row, k));
+            load_element(product, element_of(a, product.turned_left, warp % 4 * 16 + row, k));
   } else {
     for (std::size_t lane = 0; lane < kWarp; ++lane) {
       for (std::size_t i = 0; i < 4; ++i) {
@@ -236,6 +236,7 @@ void start_product(const ProductOf& asked) {
     Product product{.columns = of.columns,
                     .turned = of.turned,
                     .accumulate = of.accumulate,
+                    .turned_left = of.turned_left,
                     .chained = chained,
                     .a = of.a,
                     .b = of.b,
@@ -254,8 +255,8 @@ void start_product(const ProductOf& asked) {
       std::fill_n(one.of.c, c_count, std::bit_cast<float>(kPoison));
     }
     Warp& warp = block.warp();
-    warp.issued.push_back(std::to_string(of.columns) + (of.turned ? "t" : "") + (of.accumulate ? "+" : "") + ":" +
-                          std::to_string(of.a) + ":" + std::to_string(of.b));
+    warp.issued.push_back(std::to_string(of.columns) + (of.turned ? "t" : "") + (of.turned_left ? "T" : "") +
+                          (of.accumulate ? "+" : "") + ":" + std::to_string(of.a) + ":" + std::to_string(of.b));
     const Stamp stamp{block.matrix_agent(block.warp_index()), warp.product_groups + 1};
     const Operand b = decode_operand(of.b);
     bool refused = b.refused;
@@ -263,7 +264,7 @@ void start_product(const ProductOf& asked) {
     if (of.left == nullptr) {
       const Operand a = decode_operand(of.a);
       refused = refused || a.refused;
-      if (!refused) read_operand(a, false, block.warp_index() % 4 * 16, 16, stamp, seen);
+      if (!refused) read_operand(a, of.turned_left, block.warp_index() % 4 * 16, 16, stamp, seen);
     }
     warp.open.push_back(std::move(product));
   });
@@ -324,7 +325,22 @@ void change_registers(int count, bool give) {
 
 // -- the copy engine
 
-void Block::land(const BoxCopy& copy) {
+void Block::land_line(const BoxCopy& copy) {
+  std::byte* const mine = shared.data() + copy.shared - kSharedBase;
+  if (!copy.store) {
+    for (std::uint32_t byte = 0; byte < copy.bytes; byte += 16)
+      if (may_touch(copy.line + byte, 16, false)) std::memcpy(mine + byte, copy.line + byte, 16);
+    findings.copied_bytes += copy.bytes;
+    return;
+  }
+  for (std::uint32_t byte = 0; byte < copy.bytes; byte += sizeof(float)) {
+    float value = 0;
+    std::memcpy(&value, mine + byte, sizeof value);
+    add(reinterpret_cast<float*>(const_cast<std::byte*>(copy.line + byte)), value);
+  }
+}
+
+void Block::land_box(const BoxCopy& copy) {
   const TiledTensor& t = copy.tensor;
   std::uint32_t line = 0;  // 128 bytes of a box, in the order of its dimensions
   for (std::uint32_t sequence = 0; sequence < t.box[4]; ++sequence) {
@@ -357,12 +373,19 @@ void Block::land(const BoxCopy& copy) {
       }
     }
   }
+}
+
+void Block::land(const BoxCopy& copy) {
+  if (copy.line != nullptr)
+    land_line(copy);
+  else
+    land_box(copy);
   if (copy.store) return;
   const std::uint32_t offset = copy.shared - kSharedBase;
-  for (std::uint32_t word = offset / 4; word < (offset + t.box_bytes()) / 4; ++word) shadow[word].in_flight = false;
+  for (std::uint32_t word = offset / 4; word < (offset + copy.bytes) / 4; ++word) shadow[word].in_flight = false;
   PhaseBarrier& barrier = phase_barriers.at(copy.barrier);
   join(barrier.arriving, copy.seen);
-  barrier.bytes -= t.box_bytes();
+  barrier.bytes -= copy.bytes;
   pass_if_complete(barrier);
 }
 
@@ -462,46 +485,69 @@ void wait_phase(std::uint32_t at, std::uint32_t parity) {
   block.acquire(block.running, barrier->passed);
 }
 
-void load_box(std::uint32_t to, const TensorMap& from, int row, int head, int b, std::uint32_t at) {
-  to += emulator::sabotage().copy_address;
+namespace {
+
+void start_load(emulator::BoxCopy copy, std::uint32_t alignment) {
   emulator::Block& block = current();
-  emulator::PhaseBarrier* const barrier = emulator::phase_barrier(at);
+  emulator::PhaseBarrier* const barrier = emulator::phase_barrier(copy.barrier);
   if (barrier == nullptr) return;
   if (!barrier->published) block.fault("a copy is counted by a phase barrier that was not published");
+  if (block.bad_shared(copy.shared, copy.bytes, alignment)) return;
+  copy.stamp = {block.engine_agent(barrier->engine), ++block.engine_counts[static_cast<std::size_t>(barrier->engine)]};
+  const std::uint32_t offset = copy.shared - emulator::kSharedBase;
+  block.note_write(offset, copy.bytes, copy.stamp, block.self().seen);
+  for (std::uint32_t word = offset / 4; word < (offset + copy.bytes) / 4; ++word) block.shadow[word].in_flight = true;
+  copy.seen = block.self().seen;
+  copy.seen[static_cast<std::size_t>(copy.stamp.agent)] = copy.stamp.count;
+  block.box_copies.push_back(std::move(copy));
+}
+
+void start_store(emulator::BoxCopy copy, std::uint32_t alignment) {
+  emulator::Block& block = current();
+  if (block.bad_shared(copy.shared, copy.bytes, alignment)) return;
+  const int warp = block.warp_index();
+  copy.store = true;
+  copy.stamp = {block.store_agent(warp), ++block.store_counts[static_cast<std::size_t>(warp)]};
+  copy.thread = block.running;
+  const std::uint32_t offset = copy.shared - emulator::kSharedBase;
+  block.note_read(offset, copy.bytes, copy.stamp, block.self().seen);
+  block.need_fence(offset, copy.bytes);
+  block.box_copies.push_back(std::move(copy));
+}
+
+// The manual asks for 16 bytes of both addresses and of the size.
+bool bad_line(const void* global, std::uint32_t bytes) {
+  const bool bad = reinterpret_cast<std::uintptr_t>(global) % 16 != 0 || bytes % 16 != 0;
+  if (bad) current().fault("a line's address or size is no multiple of 16");
+  return bad;
+}
+
+}  // namespace
+
+void load_box(std::uint32_t to, const TensorMap& from, int row, int head, int b, std::uint32_t at) {
   const TiledTensor tensor = emulator::decode_tiled(from);
-  if (block.bad_shared(to, tensor.box_bytes(), kPatternBytes)) return;
-  const emulator::Stamp stamp{block.engine_agent(barrier->engine),
-                              ++block.engine_counts[static_cast<std::size_t>(barrier->engine)]};
-  const std::uint32_t offset = to - emulator::kSharedBase;
-  block.note_write(offset, tensor.box_bytes(), stamp, block.self().seen);
-  for (std::uint32_t word = offset / 4; word < (offset + tensor.box_bytes()) / 4; ++word)
-    block.shadow[word].in_flight = true;
-  emulator::Clock seen = block.self().seen;
-  seen[static_cast<std::size_t>(stamp.agent)] = stamp.count;
-  block.box_copies.push_back({.store = false,
-                              .tensor = tensor,
-                              .first = {0, row, 0, head, b},
-                              .shared = to,
-                              .barrier = at,
-                              .stamp = stamp,
-                              .seen = std::move(seen)});
+  start_load({.tensor = tensor,
+              .bytes = tensor.box_bytes(),
+              .first = {0, row, 0, head, b},
+              .shared = to + emulator::sabotage().copy_address,
+              .barrier = at},
+             kPatternBytes);
 }
 
 void store_box(const TensorMap& to, std::uint32_t from, int row, int head, int b) {
-  emulator::Block& block = current();
   const TiledTensor tensor = emulator::decode_tiled(to);
-  if (block.bad_shared(from, tensor.box_bytes(), kPatternBytes)) return;
-  const int warp = block.warp_index();
-  const emulator::Stamp stamp{block.store_agent(warp), ++block.store_counts[static_cast<std::size_t>(warp)]};
-  const std::uint32_t offset = from - emulator::kSharedBase;
-  block.note_read(offset, tensor.box_bytes(), stamp, block.self().seen);
-  block.need_fence(offset, tensor.box_bytes());
-  block.box_copies.push_back({.store = true,
-                              .tensor = tensor,
-                              .first = {0, row, 0, head, b},
-                              .shared = from,
-                              .stamp = stamp,
-                              .thread = block.running});
+  start_store({.tensor = tensor, .bytes = tensor.box_bytes(), .first = {0, row, 0, head, b}, .shared = from},
+              kPatternBytes);
+}
+
+void load_line(std::uint32_t to, const float* from, std::uint32_t bytes, std::uint32_t at) {
+  if (bad_line(from, bytes)) return;
+  start_load({.line = reinterpret_cast<const std::byte*>(from), .bytes = bytes, .shared = to, .barrier = at}, 16);
+}
+
+void add_line(float* to, std::uint32_t from, std::uint32_t bytes) {
+  if (bad_line(to, bytes)) return;
+  start_store({.line = reinterpret_cast<const std::byte*>(to), .bytes = bytes, .shared = from}, 16);
 }
 
 void wait_for_stores() {

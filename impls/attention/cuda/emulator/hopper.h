@@ -26,6 +26,7 @@ struct ProductOf {
   float (*unpack)(std::uint16_t);
   float* c;
   const std::uint32_t* left;  // null: `a` describes the left side
+  bool turned_left = false;   // whose depth is then in its rows
 };
 void start_product(const ProductOf& product);
 void fence_products();
@@ -43,6 +44,8 @@ void arrive_expecting(std::uint32_t at, std::uint32_t bytes);
 void wait_phase(std::uint32_t at, std::uint32_t parity);
 void load_box(std::uint32_t to, const TensorMap& from, int row, int head, int b, std::uint32_t at);
 void store_box(const TensorMap& to, std::uint32_t from, int row, int head, int b);
+void load_line(std::uint32_t to, const float* from, std::uint32_t bytes, std::uint32_t at);
+void add_line(float* to, std::uint32_t from, std::uint32_t bytes);
 void wait_for_stores();
 void fence_for_copies();
 void product_commit();
@@ -59,6 +62,10 @@ void product_fence(const Registers&... registers) {
 template <class Element, bool kAccumulate, int kTiles>
 void multiply_shared(float (&c)[1][kTiles][4], std::uint64_t a, std::uint64_t b) {
   emulator::start_product({kTiles * 8, false, kAccumulate, a, b, unpack<Element>, &c[0][0][0], nullptr});
+}
+template <class Element, bool kAccumulate, int kTiles>
+void multiply_turned(float (&c)[1][kTiles][4], std::uint64_t a, std::uint64_t b) {
+  emulator::start_product({kTiles * 8, true, kAccumulate, a, b, unpack<Element>, &c[0][0][0], nullptr, true});
 }
 template <class Element, bool kAccumulate, int kTiles>
 void multiply_left(float (&c)[kTiles][4], const std::uint32_t (&a)[4], std::uint64_t b) {

@@ -8,6 +8,7 @@
 #include "impls/attention/cuda/dispatch.h"
 #include "impls/attention/cuda/emulator/hopper.h"
 #include "impls/attention/cuda/flash_attention_1_kernel.h"
+#include "impls/attention/cuda/flash_attention_3_backward_kernel.h"
 #include "impls/attention/cuda/flash_attention_3_kernel.h"
 #include "impls/attention/cuda/forward_kernel.h"
 #include "impls/attention/cuda/naive_kernel.h"
@@ -99,6 +100,24 @@ Findings flash_attention_3_forward(const FlashAttention3Problem& problem, int he
     *problem.taken = 0;
     return run({forward.schedule.blocks, 1, 1, Tile::kThreads, Tile::kSharedBytes, order}, memory,
                [&] { flash_attention_3_block<Element, kHeadDim>(forward); });
+  });
+}
+
+Findings flash_attention_3_backward(const BackwardProblem& problem, int head_dim, ElementType element,
+                                    std::vector<Region>& memory, std::uint64_t order) {
+  return for_kernel(head_dim, element, [&]<class Element, int kHeadDim>() {
+    using Tile = HopperBackwardTile<kHeadDim>;
+    const ForwardProblem& p = problem.forward;
+    const HopperBackward given = hopper_backward<kHeadDim>(problem, encode_tiled);
+    std::fill_n(problem.d_q_sum, Tile::sums(p), 0.0F);
+    Findings found = run({static_cast<int>(Tile::statistics(p) / 2 / 4), 1, 1, 4 * kWarp, 0, order}, memory,
+                         [&] { backward_statistics_block<Element, kHeadDim>(problem); });
+    found = both(std::move(found),
+                 run({parts(p.mask.keys, Tile::kKeys), p.kv_heads, p.batch, Tile::kThreads, Tile::kSharedBytes, order},
+                     memory, [&] { flash_attention_3_backward_block<Element, kHeadDim>(given); }));
+    return both(std::move(found),
+                run({static_cast<int>(Tile::tiles_before(p, p.batch, 0) * Tile::kGroups), 1, 1, 4 * kWarp, 0, order},
+                    memory, [&] { round_part_block<Element, kHeadDim>(problem); }));
   });
 }
 

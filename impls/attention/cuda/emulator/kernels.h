@@ -6,6 +6,7 @@
 #include "impls/attention/cuda/decode.h"
 #include "impls/attention/cuda/emulator/emulator.h"
 #include "impls/attention/cuda/flash_attention_3.h"
+#include "impls/attention/cuda/flash_attention_3_backward.h"
 #include "impls/attention/cuda/forward.h"
 
 namespace assay::attention::cuda::emulator {
@@ -24,5 +25,8 @@ Findings flash_attention_1(const FlashAttention1Problem& problem, int head_dim, 
                            std::vector<Region>& memory, std::uint64_t order);
 Findings flash_attention_3_forward(const FlashAttention3Problem& problem, int head_dim, ElementType element,
                                    std::vector<Region>& memory, std::uint64_t order);
+// D and LSE, the gradients, and the rounding of dQ; clears the sums of dQ first.
+Findings flash_attention_3_backward(const BackwardProblem& problem, int head_dim, ElementType element,
+                                    std::vector<Region>& memory, std::uint64_t order);
 
 }  // namespace assay::attention::cuda::emulator

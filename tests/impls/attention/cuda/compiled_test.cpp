@@ -4,118 +4,33 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
+#include <iterator>
 #include <map>
 #include <regex>
 #include <set>
-#include <sstream>
 #include <string>
-#include <vector>
 
+#include "../../compiled_kernels.h"
 #include "harness/registry.h"
 
 namespace assay::attention::cuda {
 namespace {
-namespace fs = std::filesystem;
 
-struct Kernel {
-  std::string name;  // mangled
-  std::string arch;
-  std::string ptx;     // its body
-  std::string report;  // all that ptxas said of its file
-  int threads = 0;     // .maxntid
-  int blocks = 1;      // .minnctapersm
-  int registers = -1, stack = -1, spill_stores = -1, spill_loads = -1;
+using Kernel = CompiledKernel;
 
-  bool is(const std::string& part) const { return name.find(part) != std::string::npos; }
-  std::size_t count(const std::string& instruction) const {
-    std::size_t found = 0;
-    for (auto at = ptx.find(instruction); at != std::string::npos; at = ptx.find(instruction, at + 1)) ++found;
-    return found;
-  }
-};
-
-std::string text_of(const fs::path& path) {
-  std::stringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
-
-int number_after(const std::string& text, const std::string& word, int otherwise) {
-  const auto at = text.find(word);
-  return at == std::string::npos ? otherwise : std::stoi(text.substr(at + word.size()));
-}
-
-std::vector<Kernel> kernels() {
-  std::vector<Kernel> out;
-  for (const auto& file : fs::directory_iterator(ASSAY_KERNEL_REPORTS)) {
-    if (file.path().extension() != ".ptx") continue;
-    const std::string ptx = text_of(file.path());
-    const std::string report = text_of(fs::path(file.path()).replace_extension(".txt"));
-    const std::string stem = file.path().stem();
-    for (auto at = ptx.find(".entry "); at != std::string::npos; at = ptx.find(".entry ", at + 1)) {
-      Kernel kernel;
-      kernel.arch = stem.substr(stem.find("sm_"));
-      kernel.name = ptx.substr(at + 7, ptx.find('(', at) - at - 7);
-      kernel.report = report;
-      kernel.ptx = ptx.substr(at, ptx.find(".entry ", at + 1) - at);
-      const std::string head = kernel.ptx.substr(0, kernel.ptx.find('{'));
-      kernel.threads = number_after(head, ".maxntid ", 0);
-      kernel.blocks = number_after(head, ".minnctapersm ", 1);
-      const auto compiled = report.find("'" + kernel.name + "'");
-      if (compiled != std::string::npos) {
-        const std::string rest = report.substr(compiled);
-        std::smatch found;
-        if (std::regex_search(
-                rest, found,
-                std::regex(R"((\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads)"))) {
-          kernel.stack = std::stoi(found[1]);
-          kernel.spill_stores = std::stoi(found[2]);
-          kernel.spill_loads = std::stoi(found[3]);
-        }
-        if (std::regex_search(rest, found, std::regex(R"(Used (\d+) registers)")))
-          kernel.registers = std::stoi(found[1]);
-      }
-      out.push_back(std::move(kernel));
-    }
-  }
-  return out;
-}
-
-class CompiledKernels : public testing::Test {
+class CompiledKernels : public CompiledKernelsTest {
  protected:
   void SetUp() override {
-    if (!fs::exists(ASSAY_KERNEL_REPORTS))
-      GTEST_SKIP() << "no compiler reports on this machine: " << ASSAY_KERNEL_REPORTS;
-    all_ = kernels();
-    ASSERT_FALSE(all_.empty());
+    CompiledKernelsTest::SetUp();
     // Kernels of sm_90a are compiled for sm_80 too, as nothing; no case launches them there.
     std::erase_if(all_, [](const Kernel& kernel) { return kernel.arch == "sm_80" && kernel.is(kOfHopper); });
   }
   static constexpr const char* kOfHopper = "flash_attention_3";
-  std::vector<Kernel> all_;
 };
 
-TEST_F(CompiledKernels, SpillNothingAndKeepNothingOnTheStack) {
-  for (const Kernel& kernel : all_) {
-    EXPECT_EQ(kernel.stack, 0) << kernel.arch << " " << kernel.name;
-    EXPECT_EQ(kernel.spill_stores, 0) << kernel.arch << " " << kernel.name;
-    EXPECT_EQ(kernel.spill_loads, 0) << kernel.arch << " " << kernel.name;
-    EXPECT_EQ(kernel.count(".local"), 0U) << kernel.arch << " " << kernel.name;
-  }
-}
+TEST_F(CompiledKernels, SpillNothingAndKeepNothingOnTheStack) { expect_nothing_spilled(); }
 
-TEST_F(CompiledKernels, HaveTheRegistersThatTheirLaunchBoundsAllow) {
-  for (const Kernel& kernel : all_) {
-    EXPECT_GT(kernel.threads, 0) << "no launch bounds: " << kernel.name;
-    EXPECT_GT(kernel.registers, 0) << "not in the report: " << kernel.name;
-    EXPECT_LE(kernel.registers, 255) << kernel.name;
-    // A multiprocessor has 64 Ki registers, given out by 8 a thread.
-    EXPECT_LE((kernel.registers + 7) / 8 * 8 * kernel.threads * kernel.blocks, 65536)
-        << kernel.arch << " " << kernel.name;
-  }
-}
+TEST_F(CompiledKernels, HaveTheRegistersThatTheirLaunchBoundsAllow) { expect_registers_within_launch_bounds(""); }
 
 TEST_F(CompiledKernels, ForwardLeavesRoomForTwoBlocksUpTo128) {
   for (const Kernel& kernel : all_) {
@@ -127,7 +42,7 @@ TEST_F(CompiledKernels, ForwardLeavesRoomForTwoBlocksUpTo128) {
 TEST_F(CompiledKernels, HoldTheInstructionsTheyAreWrittenFor) {
   for (const Kernel& kernel : all_) {
     if (kernel.is("composed_softmax") || kernel.is("merge_splits") || kernel.is("row_dots") || kernel.is("round_d_q") ||
-        kernel.is("naive_softmax"))
+        kernel.is("naive_softmax") || kernel.is("flash_attention_3_statistics") || kernel.is("flash_attention_3_round"))
       continue;
     const std::string what = kernel.arch + " " + kernel.name;
     const bool fp16 = kernel.is("Fp16");
@@ -159,10 +74,25 @@ TEST_F(CompiledKernels, HoldTheInstructionsTheyAreWrittenFor) {
 // The head size, from the mangled name of kernel<Element, kHeadDim>.
 int head_dim_of(const Kernel& kernel) { return number_after(kernel.name, "16ELi", 0); }
 
+void expect_shared_out(const Kernel& kernel) {
+  const std::string what = kernel.arch + " " + kernel.name;
+  // Registers: 168 a thread at the launch of three warpgroups, then what setmaxnreg makes of them.
+  EXPECT_EQ(kernel.threads, 384) << what;
+  EXPECT_LE(kernel.registers, 65536 / 384 / 8 * 8) << what;
+  ASSERT_EQ(kernel.count("setmaxnreg.dec"), 1U) << what;
+  ASSERT_EQ(kernel.count("setmaxnreg.inc"), 1U) << what;
+  const int loader = number_after(kernel.ptx, "setmaxnreg.dec.sync.aligned.u32 ", 0);
+  const int computing = number_after(kernel.ptx, "setmaxnreg.inc.sync.aligned.u32 ", 0);
+  EXPECT_LE(128 * loader + 256 * computing, 384 * (65536 / 384 / 8 * 8)) << what;
+  // ptxas says so where it cannot let products overlap or share registers out, and then what is gained by it is lost.
+  for (const char* word : {"wgmma", "setmaxnreg", "warning"})
+    EXPECT_EQ(kernel.report.find(word), std::string::npos) << what << "\n" << kernel.report;
+}
+
 TEST_F(CompiledKernels, OfHopperUseItsCopiesProductsAndRegisters) {
   int found = 0;
   for (const Kernel& kernel : all_) {
-    if (!kernel.is(kOfHopper)) continue;
+    if (!kernel.is("flash_attention_3_forward")) continue;
     ++found;
     const std::string what = kernel.arch + " " + kernel.name;
     const int d = head_dim_of(kernel);
@@ -188,17 +118,43 @@ TEST_F(CompiledKernels, OfHopperUseItsCopiesProductsAndRegisters) {
     EXPECT_GT(kernel.count("ex2.approx.ftz.f32"), 0U) << what;
     EXPECT_EQ(kernel.count("mma.sync"), 0U) << what;
     EXPECT_EQ(kernel.count("cp.async.cg"), 0U) << what;
-    // Registers: 168 a thread at the launch of three warpgroups, then what setmaxnreg makes of them.
-    EXPECT_EQ(kernel.threads, 384) << what;
-    EXPECT_LE(kernel.registers, 65536 / 384 / 8 * 8) << what;
-    ASSERT_EQ(kernel.count("setmaxnreg.dec"), 1U) << what;
-    ASSERT_EQ(kernel.count("setmaxnreg.inc"), 1U) << what;
-    const int loader = number_after(kernel.ptx, "setmaxnreg.dec.sync.aligned.u32 ", 0);
-    const int computing = number_after(kernel.ptx, "setmaxnreg.inc.sync.aligned.u32 ", 0);
-    EXPECT_LE(128 * loader + 256 * computing, 384 * (65536 / 384 / 8 * 8)) << what;
-    // ptxas says so where it cannot let products overlap or share registers out, and then what is gained by it is lost.
-    for (const char* word : {"wgmma", "setmaxnreg", "warning"})
-      EXPECT_EQ(kernel.report.find(word), std::string::npos) << what << "\n" << kernel.report;
+    expect_shared_out(kernel);
+  }
+  EXPECT_EQ(found, 6);
+}
+
+TEST_F(CompiledKernels, OfHopperBackwardHaveTheirFiveProductsAndAddUpInOnePiece) {
+  int found = 0;
+  for (const Kernel& kernel : all_) {
+    if (!kernel.is("flash_attention_3_backward")) continue;
+    ++found;
+    const std::string what = kernel.arch + " " + kernel.name;
+    const int d = head_dim_of(kernel);
+    const auto depth = static_cast<unsigned>(d) / 16;
+    const std::string type = kernel.is("Fp16") ? "f16.f16" : "bf16.bf16";
+    // Of the instructions of one product, how many have which of their operands turned.
+    const auto products = [&](const std::string& shape, const std::string& turned) {
+      const std::regex one("wgmma\\.mma_async\\.sync\\.aligned\\." + shape + "k16\\.f32\\." + type +
+                           "[^;]*, p, 1, 1, " + turned + ";");
+      return static_cast<std::size_t>(
+          std::distance(std::sregex_iterator(kernel.ptx.begin(), kernel.ptx.end(), one), std::sregex_iterator()));
+    };
+    const unsigned panels = d == 64 ? 2 : 1;
+    EXPECT_EQ(products("m64n64", "0, 0"), panels * 2 * depth) << what << ": S and dP";
+    EXPECT_EQ(products(d == 64 ? "m64n64" : "m64n128", "1"), panels * 2 * 4) << what << ": dV and dK";
+    EXPECT_EQ(products(d == 256 ? "m64n128" : "m64n64", "1, 1"), d == 256 ? 4U : 8U) << what << ": dQ";
+    EXPECT_EQ(kernel.count("wgmma.mma_async"), panels * (2 * depth + 8) + (d == 256 ? 4 : 8)) << what;
+    EXPECT_GT(kernel.count("wgmma.wait_group.sync.aligned 1"), 0U) << what << ": two products in flight at once";
+    EXPECT_EQ(kernel.count("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32"), 2U) << what;
+    EXPECT_EQ(kernel.count("red."), 0U) << what << ": no additions by ordinary threads";
+    EXPECT_EQ(kernel.count("atom."), 0U) << what;
+    EXPECT_GT(kernel.count("cp.async.bulk.tensor.5d.shared::cluster.global"), 0U) << what;
+    EXPECT_GT(kernel.count("cp.async.bulk.shared::cluster.global.mbarrier"), 0U) << what;
+    EXPECT_GT(kernel.count("mbarrier.try_wait.parity"), 0U) << what;
+    EXPECT_GT(kernel.count("fence.proxy.async"), 0U) << what;
+    EXPECT_EQ(kernel.count("mma.sync"), 0U) << what;
+    EXPECT_EQ(kernel.count("cp.async.cg"), 0U) << what;
+    expect_shared_out(kernel);
   }
   EXPECT_EQ(found, 6);
 }
@@ -207,7 +163,7 @@ TEST_F(CompiledKernels, OfHopperUseItsCopiesProductsAndRegisters) {
 // same run, the wait would come first, and the tensor cores would idle meanwhile.
 TEST_F(CompiledKernels, OfHopperWaitForNoProductInOneRunWithTheSoftmax) {
   for (const Kernel& kernel : all_) {
-    if (!kernel.is(kOfHopper)) continue;
+    if (!kernel.is("flash_attention_3_forward")) continue;
     int waits = 0;
     const std::string wait = "wgmma.wait_group.sync.aligned";
     for (auto at = kernel.ptx.find(wait); at != std::string::npos; at = kernel.ptx.find(wait, at + 1)) {
@@ -228,6 +184,9 @@ TEST_F(CompiledKernels, EachBelongsToARegisteredTechnique) {
       {"row_dots_kernel", "attention/flash-attention-2"},
       {"round_d_q_kernel", "attention/flash-attention-2"},
       {"flash_attention_3_forward_kernel", "attention/flash-attention-3"},
+      {"flash_attention_3_statistics_kernel", "attention/flash-attention-3"},
+      {"flash_attention_3_backward_kernel", "attention/flash-attention-3"},
+      {"flash_attention_3_round_kernel", "attention/flash-attention-3"},
       {"flash_decoding_kernel", "attention/flash-decoding"},
       {"merge_splits_kernel", "attention/paged-attention"},
       {"naive_scores_kernel", "attention/naive-attention"},

@@ -52,26 +52,41 @@ TEST(EmulatedCases, ForwardTechniquesPassAndTheirMutantsDoNot) {
 }
 
 TEST(EmulatedCases, RaggedBatchesPassAndTheirMutantsDoNot) {
-  for (const int context : {0, 170}) {
-    gate("attention/flash-attention-2", {{"sequence_length", number(140)},
-                                         {"context", number(context)},
-                                         {"batch", number(4)},
-                                         {"heads", number(2)},
-                                         {"kv_heads", number(1)},
-                                         {"head_dim", number(64)},
-                                         {"lengths", word("ragged")}});
+  for (const char* id : {"attention/naive-attention", "attention/flash-attention-1"})
+    gate(id, {{"sequence_length", number(140)},
+              {"context", number(170)},
+              {"batch", number(4)},
+              {"heads", number(2)},
+              {"kv_heads", number(1)},
+              {"head_dim", number(64)},
+              {"lengths", word("ragged")}});
+  for (const char* id : {"attention/flash-attention-2", "attention/flash-attention-3"}) {
+    for (const char* pass : {"forward", "backward"}) {
+      for (const int context : {0, 170}) {
+        gate(id, {{"sequence_length", number(140)},
+                  {"context", number(context)},
+                  {"batch", number(4)},
+                  {"heads", number(2)},
+                  {"kv_heads", number(1)},
+                  {"head_dim", number(64)},
+                  {"pass", word(pass)},
+                  {"lengths", word("ragged")}});
+      }
+    }
   }
 }
 
 TEST(EmulatedCases, BackwardPassesAndItsMutantsDoNot) {
-  for (const char* dtype : {"bf16", "fp16"}) {
-    gate("attention/flash-attention-2", {{"sequence_length", number(135)},
-                                         {"heads", number(2)},
-                                         {"kv_heads", number(1)},
-                                         {"head_dim", number(64)},
-                                         {"dtype", word(dtype)},
-                                         {"causal", number(1)},
-                                         {"pass", word("backward")}});
+  for (const char* id : {"attention/flash-attention-2", "attention/flash-attention-3"}) {
+    for (const char* dtype : {"bf16", "fp16"}) {
+      gate(id, {{"sequence_length", number(135)},
+                {"heads", number(2)},
+                {"kv_heads", number(1)},
+                {"head_dim", number(64)},
+                {"dtype", word(dtype)},
+                {"causal", number(1)},
+                {"pass", word("backward")}});
+    }
   }
 }
 
@@ -83,6 +98,21 @@ TEST(EmulatedCases, DecodePassesWithAnyNumberOfSplits) {
                                       {"batch", number(2)},
                                       {"head_dim", number(128)},
                                       {"splits", number(splits)}});
+  }
+}
+
+TEST(EmulatedCases, DecodeOfUnevenLengthsPassesAndItsMutantsDoNot) {
+  for (const char* id : {"attention/flash-decoding", "attention/paged-attention"}) {
+    for (const int queries : {1, 3}) {
+      gate(id, {{"sequence_length", number(queries)},
+                {"context", number(300)},
+                {"heads", number(8)},
+                {"kv_heads", number(2)},
+                {"batch", number(3)},
+                {"head_dim", number(64)},
+                {"splits", number(2)},
+                {"lengths", word("ragged")}});
+    }
   }
 }
 
@@ -128,22 +158,23 @@ TEST(EmulatedCases, RefuseWhatNoKernelIsMadeFor) {
             "head_dim: found 80, expected 64, 128 or 256 on backend cuda");
   EXPECT_EQ(refusal("attention/flash-attention-2", {{"dtype", word("fp32")}}),
             "dtype: found 'fp32', expected bf16 or fp16 on backend cuda");
-  EXPECT_EQ(refusal("attention/flash-attention-2", {{"lengths", word("ragged")}, {"pass", word("backward")}}),
-            "lengths: found ragged, expected even with pass=backward");
   EXPECT_EQ(refusal("attention/paged-attention", {{"page_size", number(24)}}),
             "page_size: found 24, expected a power of two up to 65536");
 }
 
 TEST(EmulatedCases, SkipFlashAttention3WhereTheDeviceIsNotOfItsArchitecture) {
-  for (const int capability : {80, 89, 100}) {
-    HostDevice device(227 << 10, capability);
-    try {
-      StateForTests(*harness::find_technique("attention/flash-attention-3"), {{"sequence_length", number(64)}},
-                    &device);
-      ADD_FAILURE() << capability;
-    } catch (const Skipped& skipped) {
-      EXPECT_NE(std::string(skipped.what()).find("is made for compute capability 9.0"), std::string::npos)
-          << skipped.what();
+  for (const Values& of : {Values{}, {{"pass", word("backward")}}, {{"lengths", word("ragged")}}}) {
+    for (const int capability : {80, 89, 100}) {
+      HostDevice device(227 << 10, capability);
+      Values values = of;
+      values.emplace("sequence_length", number(64));
+      try {
+        StateForTests(*harness::find_technique("attention/flash-attention-3"), values, &device);
+        ADD_FAILURE() << capability;
+      } catch (const Skipped& skipped) {
+        EXPECT_NE(std::string(skipped.what()).find("is made for compute capability 9.0"), std::string::npos)
+            << skipped.what();
+      }
     }
   }
 }

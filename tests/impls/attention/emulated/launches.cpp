@@ -36,5 +36,8 @@ void flash_attention_1(const FlashAttention1Problem& problem, int head_dim, Elem
 void flash_attention_3_forward(const FlashAttention3Problem& problem, int head_dim, ElementType element, CUstream_st*) {
   run(emulator::flash_attention_3_forward, problem, head_dim, element);
 }
+void flash_attention_3_backward(const BackwardProblem& problem, int head_dim, ElementType element, CUstream_st*) {
+  run(emulator::flash_attention_3_backward, problem, head_dim, element);
+}
 
 }  // namespace assay::attention::cuda

@@ -3,40 +3,19 @@
 #include <cxxabi.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <regex>
-#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "../../compiled_kernels.h"
 
 namespace assay::hardware::cuda {
 namespace {
-namespace fs = std::filesystem;
 
-struct Kernel {
-  std::string file, arch, name;  // "chase_kernel<(Level)0>(Chase)"
-  std::string ptx;               // its body
-  int threads = 0;               // .maxntid
-  int registers = -1, stack = -1, spills = -1;
-
-  bool is(const std::string& part) const { return name.find(part) != std::string::npos; }
-  std::size_t count(const std::string& instruction) const {
-    std::size_t found = 0;
-    for (auto at = ptx.find(instruction); at != std::string::npos; at = ptx.find(instruction, at + 1)) ++found;
-    return found;
-  }
-  std::string what() const { return arch + " " + name; }
-};
-
-std::string text_of(const fs::path& path) {
-  std::stringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
+using Kernel = CompiledKernel;
 
 // Without the namespace, whose name nvcc makes up.
 std::string readable(const std::string& mangled) {
@@ -46,49 +25,16 @@ std::string readable(const std::string& mangled) {
   if (status != 0) return mangled;
   return std::regex_replace(
       std::string(plain.get()),
-      std::regex(R"((assay|hardware|cuda|[A-Za-z0-9_]*GLOBAL__N[A-Za-z0-9_]*|\(anonymous namespace\))::)"), "");
+      std::regex(R"((assay|hardware|substrate|cuda|[A-Za-z0-9_]*GLOBAL__N[A-Za-z0-9_]*|\(anonymous namespace\))::)"),
+      "");
 }
 
-std::vector<Kernel> kernels() {
-  std::vector<Kernel> out;
-  for (const auto& file : fs::directory_iterator(ASSAY_KERNEL_REPORTS)) {
-    if (file.path().extension() != ".ptx") continue;
-    const std::string ptx = text_of(file.path());
-    const std::string report = text_of(fs::path(file.path()).replace_extension(".txt"));
-    const std::string stem = file.path().stem();
-    for (auto at = ptx.find(".entry "); at != std::string::npos; at = ptx.find(".entry ", at + 1)) {
-      Kernel kernel;
-      kernel.file = stem.substr(0, stem.find(".sm_"));
-      kernel.arch = stem.substr(stem.find("sm_"));
-      const std::string mangled = ptx.substr(at + 7, ptx.find('(', at) - at - 7);
-      kernel.name = readable(mangled);
-      kernel.ptx = ptx.substr(at, ptx.find("\n}", at) - at);
-      std::smatch found;
-      const std::string head = kernel.ptx.substr(0, kernel.ptx.find('{'));
-      if (std::regex_search(head, found, std::regex(R"(\.maxntid (\d+))"))) kernel.threads = std::stoi(found[1]);
-      if (const auto compiled = report.find("'" + mangled + "'"); compiled != std::string::npos) {
-        const std::string rest = report.substr(compiled, 2000);
-        if (std::regex_search(rest, found,
-                              std::regex(R"((\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill)"))) {
-          kernel.stack = std::stoi(found[1]);
-          kernel.spills = std::stoi(found[2]) + std::stoi(found[3]);
-        }
-        if (std::regex_search(rest, found, std::regex(R"(Used (\d+) registers)")))
-          kernel.registers = std::stoi(found[1]);
-      }
-      out.push_back(std::move(kernel));
-    }
-  }
-  return out;
-}
-
-class CompiledProbes : public testing::Test {
+class CompiledProbes : public CompiledKernelsTest {
  protected:
+  // Names as "chase_kernel<(Level)0>(Chase)".
   void SetUp() override {
-    if (!fs::exists(ASSAY_KERNEL_REPORTS))
-      GTEST_SKIP() << "no compiler reports on this machine: " << ASSAY_KERNEL_REPORTS;
-    all_ = kernels();
-    ASSERT_FALSE(all_.empty());
+    CompiledKernelsTest::SetUp();
+    for (Kernel& kernel : all_) kernel.name = readable(kernel.name);
   }
   // The kernels of a file and architecture whose names have `part`; there must be some.
   std::vector<Kernel> of(const std::string& arch, const std::string& part) {
@@ -98,23 +44,12 @@ class CompiledProbes : public testing::Test {
     EXPECT_FALSE(out.empty()) << part << " on " << arch;
     return out;
   }
-  std::vector<Kernel> all_;
 };
 
-TEST_F(CompiledProbes, SpillNothing) {
-  for (const Kernel& kernel : all_) {
-    EXPECT_EQ(kernel.stack, 0) << kernel.what();
-    EXPECT_EQ(kernel.spills, 0) << kernel.what();
-  }
-}
+TEST_F(CompiledProbes, SpillNothing) { expect_nothing_spilled(); }
 
 TEST_F(CompiledProbes, HaveTheRegistersThatTheirLaunchBoundsAllow) {
-  for (const Kernel& kernel : all_) {
-    if (kernel.is("store_word")) continue;  // one thread
-    EXPECT_GT(kernel.threads, 0) << "no launch bounds: " << kernel.what();
-    EXPECT_GT(kernel.registers, 0) << "not in the report: " << kernel.what();
-    EXPECT_LE((kernel.registers + 7) / 8 * 8 * kernel.threads, 65536) << kernel.what();
-  }
+  expect_registers_within_launch_bounds("store_word");
 }
 
 // A chase is one load after the other: eight of them in the loop, and no other kind.
@@ -182,8 +117,11 @@ TEST_F(CompiledProbes, MatrixProbesHoldOneKindOfInstruction) {
 }
 
 TEST_F(CompiledProbes, WarpGroupProbesHoldTheShapesTheyAreNamedAfter) {
-  const std::pair<int, const char*> types[] = {
-      {0, "k16.f32.bf16.bf16"}, {1, "k16.f32.f16.f16"}, {4, "k32.f32.e4m3.e4m3"}};
+  const std::pair<int, const char*> types[] = {{0, "k16.f32.bf16.bf16"},
+                                               {1, "k16.f32.f16.f16"},
+                                               {2, "k8.f32.tf32.tf32"},
+                                               {3, "k32.s32.s8.s8"},
+                                               {4, "k32.f32.e4m3.e4m3"}};
   for (const auto& [type, tail] : types) {
     for (const int n : {64, 128, 256}) {
       for (const Kernel& kernel :
@@ -199,6 +137,16 @@ TEST_F(CompiledProbes, WarpGroupProbesHoldTheShapesTheyAreNamedAfter) {
       }
     }
   }
+}
+
+TEST_F(CompiledProbes, FusedIntegerOperationsStandInTheLoop) {
+  const char* instructions[] = {"max.s32 ", "max.s32.relu ", "max.s16x2 ", "max.s16x2.relu "};
+  for (int what = 0; what < 4; ++what)
+    for (const Kernel& kernel : of("sm_90a", "dpx_kernel<(Dpx)" + std::to_string(what))) {
+      EXPECT_GE(kernel.count(instructions[what]), 8U) << kernel.what();
+      EXPECT_EQ(kernel.count("%clock"), 2U) << kernel.what();
+    }
+  EXPECT_EQ(of("sm_80", "dpx_kernel<").size(), 8U) << "several instructions there";
 }
 
 TEST_F(CompiledProbes, AtomicsAndBarriersAreNotFoldedTogether) {

@@ -156,6 +156,30 @@ TEST(HopperUbench, AcceptsTheProductAndNothingElse) {
   }
 }
 
+TEST(HopperUbench, PredictsFusedIntegerOperations) {
+  EXPECT_EQ(dpx_result(Dpx::addmax_s32, static_cast<std::uint32_t>(-100), 3, static_cast<std::uint32_t>(-50), 10),
+            static_cast<std::uint32_t>(-23))
+      << "-100 + 3 is below -50, then nine times 3";
+  EXPECT_EQ(dpx_result(Dpx::addmax_s32_relu, static_cast<std::uint32_t>(-100), 3, static_cast<std::uint32_t>(-50), 10),
+            27U);
+  EXPECT_EQ(dpx_result(Dpx::addmax_s16x2, 0xff9c0005U, 0x00030001U, 0xffce0008U, 10), 0xffe90011U)
+      << "-100 as above, and 5: 8 and nine times 1";
+  EXPECT_EQ(dpx_result(Dpx::addmax_s16x2_relu, 0xff9c0005U, 0x00030001U, 0xffce0008U, 10), 0x001b0011U);
+  for (const Dpx what : {Dpx::addmax_s32, Dpx::addmax_s32_relu, Dpx::addmax_s16x2, Dpx::addmax_s16x2_relu}) {
+    const std::vector<std::uint32_t> drawn = dpx_operands(what, 4, 3);
+    ASSERT_EQ(drawn.size(), 32U * 6);
+    for (std::size_t lane = 0; lane < 32; ++lane) {
+      const auto after = [&](int rounds) {
+        return dpx_result(what, drawn[lane], drawn[128 + lane], drawn[160 + lane], rounds);
+      };
+      EXPECT_NE(after(2048), after(1024)) << "half of the work shows";
+      if (what == Dpx::addmax_s16x2)
+        EXPECT_LT(static_cast<std::int16_t>(after(1024) & 0xffffU), static_cast<std::int16_t>(after(2048) & 0xffffU))
+            << "no overflow";
+    }
+  }
+}
+
 TEST(HopperUbench, IsUnverified) {
   const harness::Technique* technique = harness::find_technique("hardware/hopper-ubench");
   ASSERT_NE(technique, nullptr);
