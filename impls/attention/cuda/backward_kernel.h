@@ -130,7 +130,19 @@ ASSAY_DEVICE void backward_block(const BackwardProblem& problem) {
         }
       }
     }
-    if (mask.cuts(row, first_key, Tile::kKeys)) mask_turned(p, mask, row, first_key + key_row, lane);
+    if (mask.cuts(row, first_key, Tile::kKeys)) {
+#pragma unroll
+      for (int j = 0; j < Tile::kRows / 8; ++j) {
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          const int visible = mask.visible(row + j * 8 + accumulator_column(lane, e)) - first_key - key_row;
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            if (accumulator_row(lane, half * 2) >= visible) p[0][j][half * 2 + e] = 0.0F;
+          }
+        }
+      }
+    }
     float ds[1][Tile::kRows / 8][4];
     clear(ds);
     multiply_rows<Element, kHeadDim>(ds, v_tile, key_row, d_o_tile, 0, lane);

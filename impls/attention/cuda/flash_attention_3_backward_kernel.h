@@ -159,6 +159,23 @@ ASSAY_DEVICE void add_queries(const HopperBackward& given, const HopperKeys<kHea
   }
 }
 
+// Scores of a tile turned: keys in rows, from `first_key` on, queries in columns, from `first_row` on. P^T of keys that
+// a query does not see become 0.
+template <int kTiles>
+ASSAY_DEVICE void mask_turned(float (&p)[1][kTiles][4], const Mask& mask, int first_row, int first_key, int lane) {
+#pragma unroll
+  for (int j = 0; j < kTiles; ++j) {
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int visible = mask.visible(first_row + j * 8 + accumulator_column(lane, e)) - first_key;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        if (accumulator_row(lane, half * 2) >= visible) p[0][j][half * 2 + e] = 0.0F;
+      }
+    }
+  }
+}
+
 // C = A B^T starts: 64 rows of A (keys) from `a`, 64 of B (queries) from `b`.
 template <class Element, int kHeadDim, int kTiles>
 ASSAY_DEVICE void start_turned_scores(float (&c)[1][kTiles][4], std::uint32_t a, std::uint32_t b) {

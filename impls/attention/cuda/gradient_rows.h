@@ -59,21 +59,4 @@ ASSAY_DEVICE void store_gradient(const float (&c)[1][kTiles][4], float factor, s
   }
 }
 
-// Scores of a tile turned: keys in rows, from `first_key` on, queries in columns, from `first_row` on. P^T of keys that
-// a query does not see become 0.
-template <int kTiles>
-ASSAY_DEVICE void mask_turned(float (&p)[1][kTiles][4], const Mask& mask, int first_row, int first_key, int lane) {
-#pragma unroll
-  for (int j = 0; j < kTiles; ++j) {
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const int visible = mask.visible(first_row + j * 8 + accumulator_column(lane, e)) - first_key;
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        if (accumulator_row(lane, half * 2) >= visible) p[0][j][half * 2 + e] = 0.0F;
-      }
-    }
-  }
-}
-
 }  // namespace assay::attention::cuda
