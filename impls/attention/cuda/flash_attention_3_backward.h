@@ -43,7 +43,9 @@ struct HopperBackwardTile {
   static constexpr std::uint32_t kStatisticsAt = kPartsAt + kGroups * kPartBytes;
   static constexpr std::uint32_t kBarriersAt = kStatisticsAt + kSlots / 2 * kStatisticsBytes;
   static constexpr int kPhaseBarriers = 2 * kSlots + 2 * kGroups + 1;
-  static constexpr std::uint32_t kSharedBytes = kBarriersAt + kPhaseBarriers * 8;
+  static constexpr std::uint32_t kRowsAt = kBarriersAt + kPhaseBarriers * 8;  // of the tiles in the ring, a word each
+  static constexpr std::uint32_t kPlaceAt = kRowsAt + kSlots / 2 * 4;         // four words: where dK and dV go
+  static constexpr std::uint32_t kSharedBytes = kPlaceAt + 4 * 4;
   static_assert(kKeyPanelBytes % kPatternBytes == 0 && kQueryPanelBytes % kPatternBytes == 0);
   static_assert(kGroups * kPartBytes == kRows * kHeadDim * 4, "the parts of dQ are all of it");
 

@@ -106,6 +106,9 @@ struct HopperKeys {
   ASSAY_DEVICE std::uint32_t statistics(int t) const {
     return nth(Tile::kStatisticsAt, t % (Tile::kSlots / 2), Tile::kStatisticsBytes);
   }
+  // First query of step t; -1 ends. Read rather than computed: registers are short.
+  ASSAY_DEVICE std::uint32_t row_word(int t) const { return nth(Tile::kRowsAt, t % (Tile::kSlots / 2), 4); }
+  ASSAY_DEVICE std::uint32_t place_word(int i) const { return nth(Tile::kPlaceAt, i, 4); }
   ASSAY_DEVICE std::uint32_t scores(int t) const { return nth(Tile::kScoresAt, t % 2, Tile::kScoreBytes); }
   ASSAY_DEVICE std::uint32_t part(int group) const { return nth(Tile::kPartsAt, group, Tile::kPartBytes); }
   ASSAY_DEVICE std::uint32_t part_full(int group) const { return nth(Tile::kBarriersAt, 2 * Tile::kSlots + group, 8); }
@@ -120,15 +123,21 @@ template <int kHeadDim>
 ASSAY_DEVICE void load_queries(const HopperBackward& given, const HopperKeys<kHeadDim>& at) {
   using Tile = HopperBackwardTile<kHeadDim>;
   const int steps = at.steps();
-  if (steps == 0) return;
-  arrive_expecting(at.keys_full(), 2 * Tile::kKeyBytes);
-  load_box(at.keys(), given.k, at.sequence.first_key + at.first_key, at.kv, at.packed, at.keys_full());
-  load_box(at.values(), given.v, at.sequence.first_key + at.first_key, at.kv, at.packed, at.keys_full());
-  for (int t = 0; t < steps; ++t) {
-    const int head = at.head(t);
-    const int row = at.sequence.first_query + at.row(t);
+  if (steps > 0) {
+    arrive_expecting(at.keys_full(), 2 * Tile::kKeyBytes);
+    load_box(at.keys(), given.k, at.sequence.first_key + at.first_key, at.kv, at.packed, at.keys_full());
+    load_box(at.values(), given.v, at.sequence.first_key + at.first_key, at.kv, at.packed, at.keys_full());
+  }
+  for (int t = 0;; ++t) {
     const int q = 2 * t;
     wait_phase(at.free(q), at.parity(q) ^ 1U);
+    store_shared(at.row_word(t), static_cast<std::uint32_t>(t < steps ? at.row(t) : -1));
+    if (t == steps) {
+      arrive(at.full(q));
+      return;
+    }
+    const int head = at.head(t);
+    const int row = at.sequence.first_query + at.row(t);
     arrive_expecting(at.full(q), Tile::kSlotBytes + Tile::kStatisticsBytes);
     load_box(at.slot(q), given.q, row, head, at.packed, at.full(q));
     load_line(
@@ -223,7 +232,6 @@ ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKey
   const Mask& mask = at.sequence.mask;
   const BackwardProblem& problem = given.problem;
   const float c = problem.forward.scale * 1.4426950408889634F;
-  const int steps = at.steps();
   // Where this group's rows of K and V begin, its columns of Q and dO, and of K for its part of dQ.
   const std::uint32_t own_rows = static_cast<std::uint32_t>(group_row) * kPanelRowBytes;
   const std::uint32_t own_columns = static_cast<std::uint32_t>(own_first / kPanelColumns) * Tile::kQueryPanelBytes;
@@ -236,9 +244,12 @@ ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKey
   float d_v[1][kOwn / 8][4];
   clear(d_k);
   clear(d_v);
-  if (steps > 0) wait_phase(at.keys_full(), 0);
-  for (int t = 0; t < steps; ++t) {
+  for (int t = 0;; ++t) {
     const int q = 2 * t;
+    wait_phase(at.full(q), at.parity(q));
+    const int row = static_cast<int>(load_shared_word(at.row_word(t)));
+    if (row < 0) break;
+    if (t == 0) wait_phase(at.keys_full(), 0);
     const std::uint32_t statistics = at.statistics(t);
     std::uint32_t ds_left[1][4][4] = {};
 #pragma unroll
@@ -248,7 +259,6 @@ ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKey
       float ds[1][8][4];
       clear(p);
       clear(ds);
-      if (panel == 0) wait_phase(at.full(q), at.parity(q));
       start_turned_scores<Element, kHeadDim>(p, at.keys() + own_rows, at.slot(q) + panel_row * kPanelRowBytes);
       if (panel == 0) wait_phase(at.full(q + 1), at.parity(q + 1));
       start_turned_scores<Element, kHeadDim>(ds, at.values() + own_rows, at.slot(q + 1) + panel_row * kPanelRowBytes);
@@ -265,7 +275,7 @@ ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKey
           }
         }
       }
-      const int first_row = at.row(t) + static_cast<int>(panel_row);
+      const int first_row = row + static_cast<int>(panel_row);
       if (mask.cuts(first_row, at.first_key + group_row, 64))
         mask_turned(p, mask, first_row, at.first_key + key_row, lane);
       std::uint32_t p_left[1][4][4];
@@ -333,10 +343,11 @@ ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKey
   }
   product_wait<0>(d_k, d_v);
   named_barrier(kExchange, kBothGroups);  // K and V have been read by both: dK and dV leave through their tiles
-  store_gradient<Element, kHeadDim>(d_k, problem.forward.scale, at.keys(), key_row, own_first, problem.d_k, at.b, at.kv,
-                                    at.sequence.first_key + at.first_key, mask.keys - at.first_key, lane);
-  store_gradient<Element, kHeadDim>(d_v, 1.0F, at.values(), key_row, own_first, problem.d_v, at.b, at.kv,
-                                    at.sequence.first_key + at.first_key, mask.keys - at.first_key, lane);
+  const auto place = [&](int i) { return static_cast<int>(load_shared_word(at.place_word(i))); };
+  store_gradient<Element, kHeadDim>(d_k, problem.forward.scale, at.keys(), key_row, own_first, problem.d_k, place(0),
+                                    place(1), place(2), place(3), lane);
+  store_gradient<Element, kHeadDim>(d_v, 1.0F, at.values(), key_row, own_first, problem.d_v, place(0), place(1),
+                                    place(2), place(3), lane);
 }
 
 template <class Element, int kHeadDim>
@@ -367,6 +378,10 @@ ASSAY_DEVICE void flash_attention_3_backward_block(const HopperBackward& given) 
     }
     start_phase_barrier(at.keys_full(), 1);
     publish_phase_barriers();
+    store_shared(at.place_word(0), static_cast<std::uint32_t>(at.b));
+    store_shared(at.place_word(1), static_cast<std::uint32_t>(at.kv));
+    store_shared(at.place_word(2), static_cast<std::uint32_t>(at.sequence.first_key + at.first_key));
+    store_shared(at.place_word(3), static_cast<std::uint32_t>(mask.keys - at.first_key));
   }
   barrier();
   const int warpgroup = warp_uniform(thread_index() / Tile::kGroupThreads);
