@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <vector>
 
 #include "harness/history.h"
@@ -11,19 +10,20 @@
 #include "harness/stats/median.h"
 
 namespace assay::gui {
-namespace {
 using harness::stats::Fence;
 
-// Of the runs at the level of the base, the contender left out; as the gate has it.
-Fence fence_of_base(Database& database, const harness::Comparison& comparison, const harness::ComparedCase& row) {
-  std::map<std::string, const results_db::RunRecord*> runs;
-  for (const auto& run : database.runs()) runs[run.id] = &run;
+NoiseReader::NoiseReader(Database& database) : database_(database) {
+  for (const auto& run : database.runs())
+    if (harness::is_tracked(run)) tracked_.insert(run.id);
+}
+
+// As the gate has it.
+Fence NoiseReader::fence_of_base(const harness::Comparison& comparison, const harness::ComparedCase& row) {
   std::vector<double> values;
   std::vector<results_db::HistoryPoint> points;
-  for (auto& point : database.store().history(row.id_a, comparison.run_a.machine.id, row.metric)) {
+  for (auto& point : database_.store().history(row.id_a, comparison.run_a.machine.id, row.metric)) {
     std::erase_if(point.medians, [](double value) { return !(value > 0); });
-    const auto run = runs.find(point.run);
-    if (point.medians.empty() || run == runs.end() || !harness::is_tracked(*run->second)) continue;
+    if (point.medians.empty() || !tracked_.contains(point.run)) continue;
     values.push_back(harness::stats::median(point.medians));
     points.push_back(std::move(point));
   }
@@ -44,15 +44,13 @@ Fence fence_of_base(Database& database, const harness::Comparison& comparison, c
   return harness::stats::fence_of(level);
 }
 
-}  // namespace
-
-OwnNoise own_noise(Database& database, const harness::Comparison& comparison, const harness::ComparedCase& row) {
+OwnNoise NoiseReader::of(const harness::Comparison& comparison, const harness::ComparedCase& row) {
   OwnNoise noise;
   const double ratio = row.decision.ratio;
   const double floor = harness::stats::DecisionRule().effect_floor;
   noise.allowance = row.decision.session_allowance;
   if (row.decision.design != harness::stats::Design::exact) {
-    const Fence fence = fence_of_base(database, comparison, row);
+    const Fence fence = fence_of_base(comparison, row);
     if (fence.known()) {
       noise.allowance = fence.allowance();
       noise.runs = fence.runs;

@@ -1,9 +1,12 @@
 #pragma once
 // How large a difference is beside what the case does when nothing changed.
 #include <limits>
+#include <string>
+#include <unordered_set>
 
 #include "gui/model/database.h"
 #include "harness/comparison.h"
+#include "harness/stats/fence.h"
 
 namespace assay::gui {
 
@@ -16,6 +19,16 @@ struct OwnNoise {
 };
 
 // Of side A's case on the machine of side A's run, from the runs at the level of that run; the contender is no witness.
-OwnNoise own_noise(Database& database, const harness::Comparison& comparison, const harness::ComparedCase& row);
+class NoiseReader {
+ public:
+  explicit NoiseReader(Database& database);
+  OwnNoise of(const harness::Comparison& comparison, const harness::ComparedCase& row);
+
+ private:
+  harness::stats::Fence fence_of_base(const harness::Comparison& comparison, const harness::ComparedCase& row);
+
+  Database& database_;
+  std::unordered_set<std::string> tracked_;  // runs that follow the code
+};
 
 }  // namespace assay::gui

@@ -232,10 +232,10 @@ void CompareView::compare() {
     }
   }
   session().guarded([this] {
+    NoiseReader reader(*session().database());
     for (const harness::Comparison& comparison : comparisons_) {
       auto& held = noise_.emplace_back();
-      for (const ComparedCase& row : comparison.cases)
-        held.push_back(own_noise(*session().database(), comparison, row));
+      for (const ComparedCase& row : comparison.cases) held.push_back(reader.of(comparison, row));
     }
   });
   noise_.resize(comparisons_.size());

@@ -380,7 +380,7 @@ void ExploreView::show_ranking(const Exploration& exploration) {
   };
   grid.columns = {
       {tr("technique")},          {tr("case"), false, true},    {text_of(metric_title(exploration.metric)), true},
-      {tr("95% interval"), true}, {tr("times the best"), true}, {tr("where it comes from")}};
+      {tr("95% interval"), true}, {tr("times the best"), true}, {tr("where it comes from"), false, false, 1}};
   for (const auto& [point, factor] : ranking(exploration)) {
     GridRow row;
     row.id = point.result->info.id;

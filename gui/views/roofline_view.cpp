@@ -187,8 +187,9 @@ void RooflineView::show_plot(const Roofline& roofline, const RunData* before) {
 
 void RooflineView::show_points(const Roofline& roofline) {
   Grid grid;
-  grid.columns = {{tr("technique")},       {tr("case"), false, true},       {tr("rate"), true},
-                  {tr("intensity"), true}, {tr("share of its roof"), true}, {tr("where it comes from")}};
+  grid.columns = {
+      {tr("technique")},       {tr("case"), false, true},       {tr("rate"), true},
+      {tr("intensity"), true}, {tr("share of its roof"), true}, {tr("where it comes from"), false, false, 1}};
   auto points = roofline.points;
   std::stable_sort(points.begin(), points.end(), [](const RoofPoint& a, const RoofPoint& b) {
     return std::isfinite(a.share) && (!std::isfinite(b.share) || a.share > b.share);

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <map>
+#include <set>
 
 #include "gui/model/palette.h"
 #include "gui/theme.h"
@@ -275,7 +277,11 @@ void TrendsView::list_cases(const RunData& data) {
       listed.push_back(&result);
       infos.push_back(&result.info);
     }
-  const auto common = common_axes(infos);
+  // What all cases of a technique share does not tell them apart; the title says all of it.
+  std::map<std::string, std::vector<const CaseInfo*>> of_technique;
+  for (const CaseInfo* info : infos) of_technique[info->record.technique].push_back(info);
+  std::map<std::string, std::set<std::string>> common;
+  for (const auto& [technique, cases] : of_technique) common[technique] = common_axes(cases.size() > 1 ? cases : infos);
   grid.rows.reserve(listed.size());
   for (const CaseResult* result : listed) {
     const Value& value = wished(*result);
@@ -283,7 +289,7 @@ void TrendsView::list_cases(const RunData& data) {
     row.id = result->info.id;
     GridCell name(text_of(result->info.name));
     name.color = technique_color(result->info.record.technique);
-    row.cells = {name, text_of(parameters_text(result->info, common)),
+    row.cells = {name, text_of(parameters_text(result->info, common[result->info.record.technique])),
                  GridCell::number(provenance_glyph(value.provenance) + QLatin1Char(' ') + text_of(value_text(value)),
                                   value.median)};
     if (!wish_.empty() && value.metric != wish_) {
