@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 namespace assay::gui {
 namespace {
@@ -11,8 +12,17 @@ struct Runner {
   const Value* value;
 };
 
+// The interval; of launches too few for one, all that they reached.
+std::pair<double, double> reach_of(const Value& value) {
+  if (value.low && value.high) return {*value.low, *value.high};
+  if (value.launches > 1) return {value.lowest, value.highest};
+  return {value.median, value.median};
+}
+
 bool overlap(const Value& a, const Value& b) {
-  return a.low && a.high && b.low && b.high && *a.low <= *b.high && *b.low <= *a.high;
+  const auto [low_a, high_a] = reach_of(a);
+  const auto [low_b, high_b] = reach_of(b);
+  return low_a <= high_b && low_b <= high_a;
 }
 
 std::string name_of(const ExploreSeries& series) {

@@ -13,8 +13,8 @@ struct Crossover {
   std::string before, after;  // names of techniques, with what varies
 };
 
-// Of series of one provenance; values at which the best two have overlapping intervals belong to nobody and widen the
-// stretch. Ascending.
+// Of series of one provenance; values at which the best two have overlapping intervals (or launches, where those are
+// too few for an interval) belong to nobody and widen the stretch. Ascending.
 std::vector<Crossover> crossovers(const ExplorePanel& panel, bool lower_is_better);
 
 }  // namespace assay::gui

@@ -177,7 +177,7 @@ void PlotOverlay::paint_axes(QPainter& painter, const QRectF& area) const {
     shade.setAlpha(90);
     painter.fillRect(QRectF(QPointF(from, area.top()), area.bottomRight()), shade);
   }
-  double band_text_end = area.left();
+  std::vector<QRectF> band_texts;
   for (const PlotBand& band : spec.bands) {
     const double from = view_->position(band.from, view_->y_.first).x(),
                  to = view_->position(band.to, view_->y_.first).x();
@@ -189,10 +189,14 @@ void PlotOverlay::paint_axes(QPainter& painter, const QRectF& area) const {
     const double width = metrics.horizontalAdvance(band.text) + 4;
     const double start =
         std::clamp((left + right - width) / 2, area.left(), std::max(area.left(), area.right() - width));
-    if (start < band_text_end || width > area.width()) continue;  // no room beside the one before it
-    band_text_end = start + width;
+    QRectF place(start, area.bottom() - text_height - 2, width, text_height);
+    while (std::any_of(band_texts.begin(), band_texts.end(),
+                       [&](const QRectF& other) { return other.intersects(place); }) &&
+           place.top() > area.top())
+      place.translate(0, -text_height);
+    band_texts.push_back(place);
     painter.setPen(look.warn);
-    painter.drawText(QRectF(start, area.bottom() - text_height - 2, width, text_height), Qt::AlignCenter, band.text);
+    painter.drawText(place, Qt::AlignCenter, band.text);
   }
   if (view_->band_) {
     QColor shade = look.accent;

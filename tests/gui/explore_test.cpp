@@ -90,6 +90,18 @@ TEST(Explore, WhereIntervalsOverlapNobodyLeads) {
   EXPECT_EQ(found[0].to, 4096);
 }
 
+TEST(Explore, LaunchesTooFewForAnIntervalLeadOnlyWhereTheyLieApart) {
+  RunData data = crossing(5);
+  for (CaseResult& result : data.cases) {
+    Value& value = result.values[0];
+    const bool wide = result.info.parameter("tokens")->number == 4096;
+    value.launches = 3;
+    value.lowest = value.median * (wide ? 0.4 : 0.95);
+    value.highest = value.median * (wide ? 2.5 : 1.05);
+  }
+  EXPECT_TRUE(crossovers(explore(data, parse_filter(""), {}).panels[0], true).empty());
+}
+
 TEST(Explore, MeasuredAndProjectedDoNotCross) {
   RunData data = crossing(5);
   for (CaseResult& result : data.cases)
