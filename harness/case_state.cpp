@@ -18,6 +18,7 @@
 #include "harness/profile/nvtx.h"
 #include "harness/registry.h"
 #include "harness/stats/median.h"
+#include "harness/timeline_keeper.h"
 #include "harness/timing.h"
 
 namespace assay::harness {
@@ -35,11 +36,11 @@ struct GateFailure {
 
 // What the conductor of an ensemble has all processes do, itself included.
 struct Step {
-  enum class What { draw, poison, run, mutant, compare, sample, end };
+  enum class What { draw, poison, run, mutant, compare, sample, trace, end };
   What what = What::end;
   std::uint64_t number = 0;  // seed, index of the mutant, iterations of the sample
 };
-constexpr const char* step_names[] = {"draw", "poison", "run", "mutant", "compare", "sample", "end"};
+constexpr const char* step_names[] = {"draw", "poison", "run", "mutant", "compare", "sample", "trace", "end"};
 
 void announce(Ensemble& ensemble, const Step& step) {
   std::string text = fmt::format("{} {}", step_names[static_cast<int>(step.what)], step.number);
@@ -55,7 +56,7 @@ Step hear(Ensemble& ensemble) {
   throw OutOfStep("heard '" + text + "', expected a step of the case");
 }
 
-class CaseState final : public State {
+class CaseState final : public State, public TimelineKeeper {
  public:
   CaseState(const Job& job, Reply& reply, std::function<void(std::size_t, double)> progress, Ensemble* ensemble,
             const GpuAccess& gpu)
@@ -75,6 +76,7 @@ class CaseState final : public State {
     mutants_.emplace_back(std::move(name), std::move(run));
   }
   void prepare(std::function<void()> set_up) override { prepare_ = std::move(set_up); }
+  void trace(const std::function<void()>& run) override { trace_ = run; }
   void report(results_db::Metric metric) override { reply_.launch.metrics.push_back(std::move(metric)); }
   void breakdown(results_db::BreakdownPart part) override { reply_.launch.breakdown.push_back(std::move(part)); }
   void interval(results_db::IntervalRecord interval) override {
@@ -166,6 +168,10 @@ class CaseState final : public State {
         ensemble_->barrier();
         for (std::uint64_t i = 0; i < step.number; ++i) region_();
         break;
+      case Step::What::trace:
+        if (prepare_) prepare_();
+        trace_();
+        break;
       case Step::What::end:
         ended_ = true;
         break;
@@ -254,6 +260,7 @@ class CaseState final : public State {
     launch.batch = timed.batch;
     launch.warmup = timed.warmup;
     launch.stop_reason = timed.stop_reason;
+    if (job_.trace && trace_) take({Step::What::trace});
   }
 
   // Once to warm up, once recorded; through a graph where the case is timed so.
@@ -448,6 +455,7 @@ class CaseState final : public State {
   std::function<void(std::size_t, double)> progress_;
   std::function<void(std::uint64_t)> draw_;
   std::function<void()> prepare_;
+  std::function<void()> trace_;
   std::function<Check()> compare_;
   std::vector<Output> outputs_;
   std::vector<std::pair<std::string, std::function<void()>>> mutants_;

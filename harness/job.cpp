@@ -178,7 +178,8 @@ std::string to_json_line(const Job& job) {
               {"plan", to_json(job.plan)},
               {"mutant_budget", job.mutant_budget_seconds},
               {"pin", job.pin},
-              {"progress", job.report_progress}}
+              {"progress", job.report_progress},
+              {"trace", job.trace}}
       .dump();
 }
 
@@ -197,6 +198,7 @@ Job job_from_json(const std::string& line) {
   job.mutant_budget_seconds = object.at("mutant_budget");
   job.pin = object.at("pin").get<std::vector<int>>();
   job.report_progress = object.at("progress");
+  job.trace = object.at("trace");
   return job;
 }
 

@@ -32,6 +32,7 @@ struct Job {
   double mutant_budget_seconds = 2;  // mutants that would cost more are left out and the row says so
   std::vector<int> pin;              // CPUs; empty: not pinned
   bool report_progress = false;
+  bool trace = false;  // kind time: one more run after the samples, for its timeline
 };
 
 struct Reply {

@@ -382,6 +382,7 @@ class Run {
                                          : JobKind::time,
                      seed_);
     job.report_progress = static_cast<bool>(progress_);
+    job.trace = slot.ordinal == 0;  // one timeline of a case is enough
     const auto reply = worker_->run(
         job, limits_, [&](std::size_t samples, double half) { tell(Progress::Phase::launch, i, samples, half); },
         stopped);

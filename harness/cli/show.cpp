@@ -9,6 +9,7 @@
 #include "harness/cli/commands.h"
 #include "harness/cli/kernels_view.h"
 #include "harness/cli/run_view.h"
+#include "harness/cli/timeline_view.h"
 #include "harness/table.h"
 
 namespace assay::cli {
@@ -20,6 +21,9 @@ struct ShowArguments {
   bool runs = false;
   std::string samples;
   bool kernels = false;
+  bool timeline = false;
+  std::string timeline_of;
+  bool all_ranks = false;
 };
 
 void show_runs(results_db::Store& store, const Context& context) {
@@ -77,6 +81,13 @@ void show(const ShowArguments& given, Context& context) {
     show_runs(store, context);
     return;
   }
+  if (given.timeline) {
+    TimelineChoice choice = timeline_choice(store, given.run, given.timeline_of);
+    if (choice.filter.empty()) choice.filter = given.view.filter;
+    choice.all_ranks = given.all_ranks;
+    fmt::print("{}", timeline_of(store, choice, context));
+    return;
+  }
   const auto run = store.find_run(given.run);
   if (!given.samples.empty()) {
     show_samples(store, run, given.samples);
@@ -106,6 +117,14 @@ void add_show(CLI::App& app, Context& context) {
   command->add_flag("--kernels", given->kernels,
                     "what ran on the GPU, of a run made with `assay run --kernels` (--json has every one), or its "
                     "counters, of one made with --counters");
+  auto* timeline = command
+                       ->add_option("--timeline", given->timeline_of,
+                                    "what every rank and engine does when, of the case of the run whose key contains "
+                                    "CASE; without it of the first that has a timeline")
+                       ->type_name("RUN/CASE")
+                       ->expected(0, 1);
+  command->add_flag("--all-ranks", given->all_ranks, "with --timeline: also ranks that do the same as one before")
+      ->needs(timeline);
   command->footer(
       "Examples:\n"
       "  assay show\n"
@@ -113,8 +132,12 @@ void add_show(CLI::App& app, Context& context) {
       "  assay show before --markdown\n"
       "  assay show --samples dtype=bf16 > samples.csv\n"
       "  assay show kernel-activity --kernels\n"
+      "  assay show --timeline latest/ring-attention\n"
       "The check column is the gate's error in units of its tolerance and the mutants it rejected.");
-  command->callback([given, &context] { show(*given, context); });
+  command->callback([given, timeline, &context] {
+    given->timeline = timeline->count() > 0;
+    show(*given, context);
+  });
 }
 
 }  // namespace assay::cli

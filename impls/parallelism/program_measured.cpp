@@ -8,7 +8,9 @@
 
 #include "datasets/user_error.h"
 #include "harness/ensemble.h"
+#include "harness/timeline_keeper.h"
 #include "impls/parallelism/program_case.h"
+#include "impls/parallelism/program_timeline.h"
 #include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/fabric/real_ranks.h"
 
@@ -131,6 +133,11 @@ void measure_program(harness::State& state, const ProgramScheme& scheme) {
     state.mutant(scheme.mutants[i].name, [live, i] { live->run_gated(live->scheme.mutants[i].program); });
   const auto counted = std::make_shared<const RunReport>(count_program(live->shards.program, scheme.ranks));
   if (scheme.counts_messages) report_counts(state, *counted);
+  if (auto* keeper = dynamic_cast<harness::TimelineKeeper*>(&state); keeper != nullptr)
+    keeper->trace([live, &state] {
+      const RunReport run = live->ranks.run_and_report(live->shards.bound(live->shards.program), kKeptTimeline);
+      if (live->ranks.conducts()) report_timeline(state, run);
+    });
   // Before a time counts the real execution must have counted what the virtual one did.
   state.measure([live, counted, gating = state.gating()] {
     if (!gating) return live->ranks.run(live->shards.bound(live->shards.program));

@@ -8,6 +8,7 @@
 
 #include "harness/claims/residuals.h"
 #include "impls/parallelism/program_case.h"
+#include "impls/parallelism/program_timeline.h"
 #include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/cpu_features.h"
 #include "impls/substrate/fork_join.h"
@@ -20,7 +21,6 @@ namespace {
 using results_db::Provenance;
 using substrate::Rank;
 using substrate::RunReport;
-constexpr int kTimelineRanks = 16;  // the store and the eye take only so many lanes
 
 using harness::claims::move_constants;
 using harness::claims::Reach;
@@ -146,9 +146,7 @@ void report_projection(harness::State& state, const ProgramScheme& scheme, const
   state.breakdown({"compute", "time", substrate::to_seconds(critical.busy[0]), Provenance::projected});
   state.breakdown({"exposed_comm", "time", on_wire, Provenance::projected});
   state.breakdown({"late_peer", "time", late, Provenance::projected});
-  for (const substrate::Interval& each : run.intervals)
-    state.interval({fmt::format("rank {} / {}", each.rank, to_string(each.lane)), each.name, each.start, each.end,
-                    each.peer < 0 ? std::string() : fmt::format("rank {}", each.peer)});
+  report_timeline(state, run);
 }
 
 }  // namespace
@@ -169,7 +167,7 @@ void project_program(harness::State& state, const ProgramScheme& scheme) {
   static_cast<void>(substrate::peak(device, scheme.dtype));
   Projected projected_run(scheme.program, scheme.ranks, device);
   RunReport run;
-  state.project([&] { run = projected_run.run_nominal(cluster, {.ranks = kTimelineRanks, .per_rank = 512}); },
+  state.project([&] { run = projected_run.run_nominal(cluster, kKeptTimeline); },
                 [&] { report_projection(state, scheme, cluster, projected_run, run); });
 }
 

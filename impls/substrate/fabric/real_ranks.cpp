@@ -37,10 +37,10 @@ void RealRanks::run(const Program& program) {
   }
 }
 
-RunReport RealRanks::run_and_report(const Program& program) {
-  if (processes_ != nullptr) return processes_->run(program);
+RunReport RealRanks::run_and_report(const Program& program, const TimelineOptions& timeline) {
+  if (processes_ != nullptr) return processes_->run(program, timeline);
   if (!threads_) throw std::logic_error("no processes were launched for the ranks of this case");
-  return threads_->run(program);
+  return threads_->run(program, timeline);
 }
 
 bool RealRanks::holds(int rank) const { return processes_ == nullptr || processes_->rank() == rank; }

@@ -26,7 +26,7 @@ class RealRanks {
   // Every rank to its end; throws what one threw. All processes call it.
   void run(const Program& program);
   // The same, with the reports of all ranks.
-  RunReport run_and_report(const Program& program);
+  RunReport run_and_report(const Program& program, const TimelineOptions& timeline = {});
 
   bool holds(int rank) const;  // its data are in this process
   bool conducts() const { return holds(0); }
