@@ -315,28 +315,34 @@ ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKey
     // which both have behind them.
     fence_for_copies();
     named_barrier(kExchange, kBothGroups);
-    float d_q[1][Tile::kPartColumns / 8][4];
-    clear(d_q);
-    product_fence(d_q);
     const std::uint32_t scores = at.scores(t) + (Tile::kPanels == 2 ? group * Tile::kKeyPanelBytes : 0);
 #pragma unroll
-    for (int k = 0; k < Tile::kKeys / 16; ++k) {
-      const std::uint64_t left = operand_by_columns(scores + k * 16 * kPanelRowBytes, Tile::kKeyPanelBytes);
-      const std::uint64_t right =
-          operand_by_columns(at.keys() + part_columns + k * 16 * kPanelRowBytes, Tile::kKeyPanelBytes);
-      if (k == 0) {
-        multiply_turned<Element, false>(d_q, left, right);
-      } else {
-        multiply_turned<Element, true>(d_q, left, right);
-      }
-    }
-    product_commit();
-    product_wait<1>(ds_left);
-    if (lane == 0) arrive(at.free(q));
-    wait_phase(at.part_free(group), (static_cast<std::uint32_t>(t) & 1U) ^ 1U);
-    product_wait<0>(d_q);
+    for (int piece = 0; piece < Tile::kPartColumns / kPanelColumns; ++piece) {  // registers hold no more
+      float d_q[1][kPanelColumns / 8][4];
+      clear(d_q);
+      product_fence(d_q);
 #pragma unroll
-    for (int j = 0; j < Tile::kPartColumns / 8; ++j) store_shared(at.part(group) + part_place(j, thread), d_q[0][j]);
+      for (int k = 0; k < Tile::kKeys / 16; ++k) {
+        const std::uint64_t left = operand_by_columns(scores + k * 16 * kPanelRowBytes, Tile::kKeyPanelBytes);
+        const std::uint64_t right = operand_by_columns(
+            at.keys() + part_columns + piece * Tile::kKeyPanelBytes + k * 16 * kPanelRowBytes, Tile::kKeyPanelBytes);
+        if (k == 0) {
+          multiply_turned<Element, false>(d_q, left, right);
+        } else {
+          multiply_turned<Element, true>(d_q, left, right);
+        }
+      }
+      product_commit();
+      if (piece == 0) {
+        product_wait<1>(ds_left);
+        if (lane == 0) arrive(at.free(q));
+        wait_phase(at.part_free(group), (static_cast<std::uint32_t>(t) & 1U) ^ 1U);
+      }
+      product_wait<0>(d_q);
+#pragma unroll
+      for (int j = 0; j < kPanelColumns / 8; ++j)
+        store_shared(at.part(group) + part_place(piece * kPanelColumns / 8 + j, thread), d_q[0][j]);
+    }
     fence_for_copies();
     warp_barrier();
     if (lane == 0) arrive(at.part_full(group));

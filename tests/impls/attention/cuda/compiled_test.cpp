@@ -142,8 +142,8 @@ TEST_F(CompiledKernels, OfHopperBackwardHaveTheirFiveProductsAndAddUpInOnePiece)
     const unsigned panels = d == 64 ? 2 : 1;
     EXPECT_EQ(products("m64n64", "0, 0"), panels * 2 * depth) << what << ": S and dP";
     EXPECT_EQ(products(d == 64 ? "m64n64" : "m64n128", "1"), panels * 2 * 4) << what << ": dV and dK";
-    EXPECT_EQ(products(d == 256 ? "m64n128" : "m64n64", "1, 1"), d == 256 ? 4U : 8U) << what << ": dQ";
-    EXPECT_EQ(kernel.count("wgmma.mma_async"), panels * (2 * depth + 8) + (d == 256 ? 4 : 8)) << what;
+    EXPECT_EQ(products("m64n64", "1, 1"), 8U) << what << ": dQ, 64 columns at a time";
+    EXPECT_EQ(kernel.count("wgmma.mma_async"), panels * (2 * depth + 8) + 8) << what;
     EXPECT_GT(kernel.count("wgmma.wait_group.sync.aligned 1"), 0U) << what << ": two products in flight at once";
     EXPECT_EQ(kernel.count("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32"), 2U) << what;
     EXPECT_EQ(kernel.count("red."), 0U) << what << ": no additions by ordinary threads";
