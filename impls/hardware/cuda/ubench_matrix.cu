@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(1024) mma_kernel(const __grid_constant__ Matri
   asm volatile("wgmma.mma_async.sync.aligned." NAME " {" ASSAY_N128 "}, %128, %129, " SCALES ";" \
                : ASSAY_32(SUM, 0), ASSAY_32(SUM, 32), ASSAY_32(SUM, 64), ASSAY_32(SUM, 96)       \
                : "l"(a), "l"(b))
-#define ASSAY_WGMMA(TYPE, TAIL, SUM, SCALES)                                                          \
+#define ASSAY_WGMMA_SHAPES(TYPE, TAIL, SUM, SCALES)                                                   \
   if constexpr (kType == MatrixType::TYPE && kN == 64) ASSAY_WGMMA_64("m64n64" TAIL, SUM, SCALES);    \
   if constexpr (kType == MatrixType::TYPE && kN == 128) ASSAY_WGMMA_128("m64n128" TAIL, SUM, SCALES); \
   if constexpr (kType == MatrixType::TYPE && kN == 256) ASSAY_WGMMA_256("m64n256" TAIL, SUM, SCALES)
@@ -133,16 +133,16 @@ __global__ void __launch_bounds__(1024) mma_kernel(const __grid_constant__ Matri
 template <MatrixType kType, int kN>
 __device__ void multiply_group(float (&d)[kN / 2], std::uint64_t a, std::uint64_t b) {
 #if ASSAY_WGMMA
-  ASSAY_WGMMA(bf16, "k16.f32.bf16.bf16", ASSAY_SUM, "1, 1, 1, 0, 0");
-  ASSAY_WGMMA(fp16, "k16.f32.f16.f16", ASSAY_SUM, "1, 1, 1, 0, 0");
-  ASSAY_WGMMA(tf32, "k8.f32.tf32.tf32", ASSAY_SUM, "1, 1, 1");
-  ASSAY_WGMMA(e4m3, "k32.f32.e4m3.e4m3", ASSAY_SUM, "1, 1, 1");
+  ASSAY_WGMMA_SHAPES(bf16, "k16.f32.bf16.bf16", ASSAY_SUM, "1, 1, 1, 0, 0");
+  ASSAY_WGMMA_SHAPES(fp16, "k16.f32.f16.f16", ASSAY_SUM, "1, 1, 1, 0, 0");
+  ASSAY_WGMMA_SHAPES(tf32, "k8.f32.tf32.tf32", ASSAY_SUM, "1, 1, 1");
+  ASSAY_WGMMA_SHAPES(e4m3, "k32.f32.e4m3.e4m3", ASSAY_SUM, "1, 1, 1");
 #endif
 }
 template <MatrixType kType, int kN>
 __device__ void multiply_group(int (&d)[kN / 2], std::uint64_t a, std::uint64_t b) {
 #if ASSAY_WGMMA
-  ASSAY_WGMMA(int8, "k32.s32.s8.s8", ASSAY_WHOLE_SUM, "1");
+  ASSAY_WGMMA_SHAPES(int8, "k32.s32.s8.s8", ASSAY_WHOLE_SUM, "1");
 #endif
 }
 
