@@ -3,8 +3,8 @@
 // head in float64 (transformer_oracle.h, head_oracle.h).
 //
 // Rule: err(program, float64) <= 2 err(the same in the program's dtype at once, float64) + 2e-6 of the largest element,
-// of z, dx, the loss and the gradient of every weight; err is the largest absolute difference. Every element is
-// compared, of the gradients of weights on every rank.
+// of z, dx, the loss and the gradient of every weight; err is the largest absolute difference; the loss, one
+// number, is allowed 2^-8 of itself in bf16. Every element is compared, of the gradients of weights on every rank.
 #include <memory>
 #include <optional>
 #include <vector>

@@ -117,7 +117,10 @@ TEST(Usp, AMeshOfOneColumnSendsWhatUlyssesDoes) {
   const SequenceProblem p = problem(192, 8, Layout::contiguous, DType::bf16);
   const RunReport mesh = count_program(usp_program_of(UspPlan(p, 8)), 8),
                   ulysses = count_program(ulysses_program(p), 8);
-  EXPECT_EQ(substrate::count_difference(mesh, ulysses), "");
+  for (std::size_t r = 0; r < 8; ++r) {
+    EXPECT_EQ(mesh.ranks[r].bytes_sent(), ulysses.ranks[r].bytes_sent());
+    EXPECT_EQ(mesh.ranks[r].messages_sent(), ulysses.ranks[r].messages_sent());
+  }
 }
 
 // A rank sends K and V to the next inner ring once an outer round, all else stays in its own.
