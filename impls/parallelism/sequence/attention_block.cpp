@@ -151,8 +151,8 @@ void row_delta(const BlockShape& shape, const std::byte* d_out, const std::byte*
 }
 
 void add_block_backward(const BlockShape& shape, const std::byte* q, Positions q_positions, const std::byte* k,
-                    const std::byte* v, Positions k_positions, const std::byte* d_out, const float* lse,
-                    const float* delta, float* dq, float* dk, float* dv) {
+                        const std::byte* v, Positions k_positions, const std::byte* d_out, const float* lse,
+                        const float* delta, float* dq, float* dk, float* dv) {
   const int d = shape.head_dim;
   const int group = shape.heads / shape.kv_heads;
   const auto queries = static_cast<std::int64_t>(q_positions.size());

@@ -123,7 +123,7 @@ struct Layer {
   int me = group.id();
   std::int64_t mine = plan.layout.tokens(me);
   std::int64_t all = plan.problem.length;
-  Buffer q, kv, o;  // inputs and output of the rank's tokens
+  Buffer q, kv, o;     // inputs and output of the rank's tokens
   RingShard gathered;  // of all tokens and the rank's heads
 
   // Slabs of a whole tensor, K or V of a pair, or a part of a message, which has Q, K and V one after the other.
