@@ -33,7 +33,10 @@ ASSAY_DEVICE void flash_attention_1_block(const FlashAttention1Problem& problem)
   const std::uint32_t k_tile = q_tile + Tile::kTileBytes;
   const std::uint32_t v_tile = k_tile + Tile::kTileBytes;
 
-  for (int key = 0; key < mask.keys; key += kPlainRows) {
+  // The last queries see the most keys: what they do not see is not fetched, and nothing where there are none.
+  const int last = (mask.queries - 1) / kPlainRows * kPlainRows;
+  for (int key = 0; mask.queries > 0 && key < mask.keys; key += kPlainRows) {
+    if (key > 0 && mask.key_blocks(last, kPlainRows, kPlainRows) * kPlainRows <= key) break;
     barrier();  // the block before has been read by all
     copy_tile<kPlainRows, kHeadDim, kPlainThreads>(k_tile, p.k.at(b, kv, sequence.first_key + key), p.k.row,
                                                    mask.keys - key, thread);
