@@ -69,6 +69,16 @@ class Timeline : public testing::Test {
     EXPECT_EQ(WEXITSTATUS(status), 0) << text;
     return text;
   }
+  void has_one(const std::string& technique, const std::string& fabric) {
+    const Outcome run =
+        scratch_.assay("run " + technique + " --fabric " + fabric +
+                       " --no-gate --no-roofs --ignore-load --axis ranks=2 --set time_budget=5ms --set launches=1"
+                       " --set min_samples=2");
+    ASSERT_EQ(run.code, 0) << technique << " on " << fabric << "\n" << run.err;
+    const Outcome shown = scratch_.assay("show --timeline --json");
+    ASSERT_EQ(shown.code, 0) << technique << " on " << fabric << "\n" << shown.err;
+    EXPECT_GE(lanes_of(json::parse(shown.out)).size(), 2U) << technique << " on " << fabric;
+  }
   Scratch scratch_{"timeline"};
 };
 
@@ -96,7 +106,7 @@ TEST_F(Timeline, ColoursOnATerminalUnlessAskedNotTo) {
 TEST_F(Timeline, RanksThatDoTheSameAreOne) {
   runs("ring-attention --fabric cluster --ignore-load --axis ranks=16 --axis causal=0");
   const Outcome folded = scratch_.assay("show --timeline"), all = scratch_.assay("show --timeline --all-ranks");
-  EXPECT_THAT(folded.out, HasSubstr("alike, to rank"));
+  EXPECT_THAT(folded.out, HasSubstr("\nrank 1 and rank 9\n")) << "the same place in either node";
   EXPECT_LT(lines_of(folded.out).size(), lines_of(all.out).size());
   for (int rank = 0; rank < 16; ++rank) EXPECT_THAT(all.out, HasSubstr("\nrank " + std::to_string(rank)));
 }
@@ -115,7 +125,8 @@ TEST_F(Timeline, OfARealRunIsStoredAndExported) {
   ASSERT_EQ(scratch_.assay("db export --format trace -o " + file).code, 0);
   std::set<std::string> threads;
   std::size_t spans = 0, expected = 0;
-  for (const json& event : json::parse(read_file(file)).at("traceEvents")) {
+  const json trace = json::parse(read_file(file));
+  for (const json& event : trace.at("traceEvents")) {
     if (event.at("ph") == "X") ++spans;
     if (event.value("name", "") == "thread_name") threads.insert(event.at("args").at("name").get<std::string>());
   }
@@ -124,7 +135,7 @@ TEST_F(Timeline, OfARealRunIsStoredAndExported) {
   EXPECT_EQ(spans, expected);
 }
 
-TEST_F(Timeline, EveryTechniqueOverRanksHasOneOnEveryFabricThatIsHere) {
+TEST_F(Timeline, EveryTechniqueOverRanksHasOne) {
   const json techniques = json::parse(scratch_.assay("list techniques --json").out);
   std::vector<std::string> over_ranks;
   for (const json& technique : techniques.at("techniques"))
@@ -132,19 +143,13 @@ TEST_F(Timeline, EveryTechniqueOverRanksHasOneOnEveryFabricThatIsHere) {
       for (const json& fabric : held.at("fabrics"))
         if (fabric == "threads") over_ranks.push_back(technique.at("id").get<std::string>());
   ASSERT_GE(over_ranks.size(), 8U);
-  std::vector<std::string> fabrics{"threads", "emulated", "cluster"};
+  for (const std::string& technique : over_ranks) has_one(technique, "threads");
+}
+
+TEST_F(Timeline, EveryFabricThatIsHereKeepsOne) {
+  std::vector<std::string> fabrics{"emulated", "cluster"};
   if (harness::find_launcher("", harness::rank_program_of(ASSAY_BINARY)).problem.empty()) fabrics.push_back("mpi");
-  for (const std::string& fabric : fabrics) {
-    for (const std::string& technique : over_ranks) {
-      const Outcome run = scratch_.assay("run " + technique + " --fabric " + fabric +
-                                         " --no-roofs --ignore-load --axis ranks=2 --set time_budget=5ms"
-                                         " --set launches=1 --set min_samples=2");
-      ASSERT_EQ(run.code, 0) << technique << " on " << fabric << "\n" << run.err;
-      const Outcome shown = scratch_.assay("show --timeline --json");
-      ASSERT_EQ(shown.code, 0) << technique << " on " << fabric << "\n" << shown.err;
-      EXPECT_GE(lanes_of(json::parse(shown.out)).size(), 2U) << technique << " on " << fabric;
-    }
-  }
+  for (const std::string& fabric : fabrics) has_one("ring-attention", fabric);
 }
 
 TEST_F(Timeline, ARunWithoutOneSaysSo) {
