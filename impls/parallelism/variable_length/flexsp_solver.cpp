@@ -1,6 +1,7 @@
 #include "impls/parallelism/variable_length/flexsp_solver.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <functional>
 #include <limits>
@@ -16,6 +17,7 @@ namespace assay::parallelism {
 
 namespace {
 
+constexpr std::size_t kMostLevels = 32;
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
 std::int64_t length_of(const std::vector<std::int64_t>& lengths, int sequence) {
@@ -58,13 +60,22 @@ struct Searched {
   std::int64_t length = 0;
   int sequence = 0;
   int least = 0;
+  std::array<double, kMostLevels> seconds{};  // by level
+  double work_after = 0;                      // rank seconds that all later ones take at least
 };
 
 struct Placed {
   std::vector<int> level;                   // of each group
   std::vector<std::vector<int>> sequences;  // of each group
+  std::vector<int> group;                   // of each sequence in the order of the search, until they are dealt
   double seconds = kNever;
 };
+
+void deal(const std::vector<Searched>& order, Placed& placed) {
+  placed.sequences.assign(placed.level.size(), {});
+  for (std::size_t k = 0; k < placed.group.size(); ++k)
+    placed.sequences[static_cast<std::size_t>(placed.group[k])].push_back(order[k].sequence);
+}
 
 // Longest first, each to the group that is done first with it; `limit`: gives up beyond.
 bool place(const std::vector<Searched>& order, const std::vector<int>& counts, const FlexSpCosts& costs, double limit,
@@ -73,38 +84,61 @@ bool place(const std::vector<Searched>& order, const std::vector<int>& counts, c
     double seconds;
     std::int64_t room;
     int id;
+    bool operator>(const Group& other) const {
+      return seconds > other.seconds || (seconds == other.seconds && id > other.id);
+    }
   };
+  // Heaps by the time at which a group is done; the first one nearly always has room too.
   std::vector<std::vector<Group>> by_level(counts.size());
   placed.level.clear();
+  placed.group.clear();
   for (int level = static_cast<int>(counts.size()) - 1; level >= 0; --level)
     for (int g = 0; g < counts[static_cast<std::size_t>(level)]; ++g) {
       by_level[static_cast<std::size_t>(level)].push_back(
           {costs.group(level), costs.capacity << level, static_cast<int>(placed.level.size())});
       placed.level.push_back(level);
     }
-  placed.sequences.assign(placed.level.size(), {});
   placed.seconds = 0;
+  double ranks = 0, work = 0;  // rank seconds so far
+  for (const int level : placed.level) {
+    ranks += 1 << level;
+    work += costs.group(level) * (1 << level);
+  }
   for (const Searched& each : order) {
     Group* best = nullptr;
+    std::vector<Group>* best_heap = nullptr;
     double best_seconds = kNever;
     for (std::size_t level = static_cast<std::size_t>(each.least); level < counts.size(); ++level) {
-      if (by_level[level].empty()) continue;
-      const double takes = costs.sequence(each.length, static_cast<int>(level));
-      for (Group& group : by_level[level]) {
-        if (group.room < each.length) continue;
-        if (group.seconds + takes < best_seconds) {
-          best_seconds = group.seconds + takes;
-          best = &group;
-        }
-        if (placed.sequences[static_cast<std::size_t>(group.id)].empty())
-          break;  // the others of this degree are empty too
+      std::vector<Group>& heap = by_level[level];
+      if (heap.empty()) continue;
+      const double takes = each.seconds[level];
+      if (heap.front().seconds + takes >= best_seconds) continue;
+      Group* first = &heap.front();
+      if (first->room < each.length) {
+        first = nullptr;
+        for (Group& group : heap)
+          if (group.room >= each.length && (first == nullptr || *first > group)) first = &group;
+        if (first == nullptr || first->seconds + takes >= best_seconds) continue;
       }
+      best_seconds = first->seconds + takes;
+      best = first;
+      best_heap = &heap;
     }
     if (best == nullptr || best_seconds >= limit) return false;
-    best->seconds = best_seconds;
-    best->room -= each.length;
-    placed.sequences[static_cast<std::size_t>(best->id)].push_back(each.sequence);
+    const auto level = placed.level[static_cast<std::size_t>(best->id)];
+    work += each.seconds[static_cast<std::size_t>(level)] * (1 << level);
+    if (work + each.work_after >= limit * ranks) return false;
+    placed.group.push_back(best->id);
     placed.seconds = std::max(placed.seconds, best_seconds);
+    const Group later{best_seconds, best->room - each.length, best->id};
+    if (best == &best_heap->front()) {
+      std::pop_heap(best_heap->begin(), best_heap->end(), std::greater{});
+      best_heap->back() = later;
+      std::push_heap(best_heap->begin(), best_heap->end(), std::greater{});
+    } else {
+      *best = later;
+      std::make_heap(best_heap->begin(), best_heap->end(), std::greater{});
+    }
   }
   return true;
 }
@@ -126,9 +160,21 @@ std::vector<Searched> searched(const std::vector<std::int64_t>& lengths, const s
   for (const int sequence : which) {
     const std::int64_t length = length_of(lengths, sequence);
     const std::int64_t top = tops.empty() ? length : *std::ranges::lower_bound(tops, length);
-    all.push_back({top, sequence, costs.least_level(top)});
+    Searched one{.length = top, .sequence = sequence, .least = costs.least_level(top)};
+    for (std::size_t level = 0; level < std::min(kMostLevels, costs.exchange_seconds.size()); ++level)
+      one.seconds[level] = costs.sequence(top, static_cast<int>(level));
+    all.push_back(one);
   }
   std::ranges::stable_sort(all, std::greater{}, &Searched::length);
+  double after = 0;
+  for (std::size_t k = all.size(); k-- > 0;) {
+    all[k].work_after = after;
+    double least = kNever;
+    for (auto level = static_cast<std::size_t>(all[k].least);
+         level < std::min(kMostLevels, costs.exchange_seconds.size()); ++level)
+      least = std::min(least, all[k].seconds[level] * static_cast<double>(std::int64_t{1} << level));
+    if (least < kNever) after += least;
+  }
   return all;
 }
 
@@ -187,6 +233,7 @@ FlexSpMicroBatch solve_micro_batch(const std::vector<std::int64_t>& lengths, con
     if (each.bound >= best.seconds) break;
     if (place(order, each.counts, costs, best.seconds, tried) && tried.seconds < best.seconds) std::swap(best, tried);
   }
+  deal(order, best);
   return from(best, lengths, costs);
 }
 
@@ -199,6 +246,7 @@ FlexSpMicroBatch solve_one_degree(const std::vector<std::int64_t>& lengths, cons
   for (const Searched& each : order)
     if (each.least > level) return {.groups = {}, .seconds = kNever};
   if (!place(order, counts, costs, kNever, placed)) return {.groups = {}, .seconds = kNever};
+  deal(order, placed);
   return from(placed, lengths, costs);
 }
 
