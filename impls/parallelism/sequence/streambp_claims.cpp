@@ -195,41 +195,17 @@ std::optional<Projection> backward_time(const Setting& setting, Arm arm) {
   return projection;
 }
 
-constexpr std::int64_t kSmallHeads = 4, kSmallWidth = 64, kSmallWords = 512;
-
-// Peak of one layer and a head, from the ledger of the program.
-double small_peak(std::int64_t length, std::int64_t chunk) {
-  const SequenceProblem p{.length = length,
-                          .ranks = 1,
-                          .heads = kSmallHeads,
-                          .kv_heads = kSmallHeads,
-                          .head_dim = kSmallWidth,
-                          .dtype = substrate::DType::f32,
-                          .backward = true};
-  const auto chunks = static_cast<int>((length + chunk - 1) / chunk);
-  return static_cast<double>(count_program(stream_program(StreamPlan(p, chunks, kSmallWords)), 1).memory_peak());
-}
-
-std::optional<Projection> linear_memory(const Setting& setting) {
-  if (!setting.axes.has("sequence_length") || !setting.axes.has("chunk")) return std::nullopt;
-  const std::int64_t length = setting.axes.integer("sequence_length"), chunk = setting.axes.integer("chunk");
-  const double exponent = std::log2(small_peak(2 * length, chunk) / small_peak(length, chunk));
-  Projection projection;
-  projection.value = std::abs(exponent - 1) <= 0.1 ? 1 : 0;
-  projection.parts = {{"exponent from here to twice the tokens", "none", exponent}};
-  projection.note = "ledger of one layer of 4 heads of 64 and a head of 512 words";
-  return projection;
-}
-
-std::optional<Projection> score_flops(const Setting& setting, bool whole_square) {
+// Of the full square over those of the chunks: an exact count, no ratio of two sides.
+std::optional<Projection> score_flops(const Setting& setting) {
   if (!setting.axes.has("sequence_length") || !setting.axes.has("chunks")) return std::nullopt;
   const SequenceProblem p{.length = setting.axes.integer("sequence_length"), .head_dim = 1, .backward = true};
   const StreamPlan plan(p, static_cast<int>(setting.axes.integer("chunks")), 1);
   const auto square = static_cast<double>(p.length) * static_cast<double>(p.length);
   Projection projection;
-  projection.value = 2 * (whole_square ? square : static_cast<double>(plan.chunk_pairs(0)));
-  projection.parts = {{"pairs of one head, two FLOPs an element of the head", "none", projection.value}};
-  projection.note = "of the plan of the program, for a head of one element";
+  const auto chunked = static_cast<double>(plan.chunk_pairs(0));
+  projection.value = square / chunked;
+  projection.parts = {{"pairs of the full square", "none", square}, {"pairs of the chunks", "none", chunked}};
+  projection.note = "pairs of the plan of the program";
   return projection;
 }
 
@@ -244,15 +220,13 @@ std::optional<Projection> answer(const Setting& setting, const std::string& quan
 }  // namespace
 
 std::optional<Projection> project_streambp(const Setting& setting, const std::string& quantity) {
-  if (quantity == "memory_peak") return linear_memory(setting);
-  if (quantity == "flops") return score_flops(setting, false);
+  if (quantity == "flops") return score_flops(setting);
   const bool baseline = setting.axes.has("arm") && setting.axes.text("arm") == "checkpointing";
   return answer(setting, quantity, baseline ? Arm::checkpointing : Arm::stream);
 }
 
 std::optional<Projection> project_streambp_baseline(const Setting& setting, const std::string& quantity) {
   const std::string_view name = setting.technique;
-  if (name == "external:full-square-attention" && quantity == "flops") return score_flops(setting, true);
   if (name == "external:gradient-checkpointing") return answer(setting, quantity, Arm::checkpointing);
   if (name == "external:no-checkpointing") return answer(setting, quantity, Arm::none);
   if (name == "external:mini-sequence-transformer") return answer(setting, quantity, Arm::mini_sequence);
