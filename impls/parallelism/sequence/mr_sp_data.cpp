@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "impls/parallelism/sequence/attention_block.h"
+#include "impls/parallelism/sequence/dtype_rule.h"
 #include "impls/parallelism/sequence/token_wise.h"
 #include "impls/parallelism/sequence/transformer_oracle.h"
 #include "impls/substrate/random.h"
@@ -18,11 +19,6 @@ namespace {
 using substrate::DType;
 using Matrix = std::vector<double>;
 using Weight = StreamPlan::Weight;
-
-constexpr double kLeast = 2e-6;  // of the largest element, allowed in any case
-// Of what hangs on few numbers, whose distance in the dtype may be small by chance: a rounding to the dtype. The
-// probabilities of the responses' few words are such numbers, and every gradient is a sum of them.
-double least_of_few(DType dtype) { return dtype == DType::bf16 ? 0x1p-8 : kLeast; }
 
 constexpr const char* kNames[StreamPlan::kWeights] = {"dWq", "dWk", "dWv", "dWo", "dW1", "dW2", "dWhead"};
 
@@ -58,23 +54,6 @@ Matrix exchanged(const Matrix& from, std::int64_t a, std::int64_t b, std::int64_
     for (std::int64_t j = 0; j < b; ++j)
       std::copy_n(from.begin() + (i * b + j) * width, width, to.begin() + (j * a + i) * width);
   return to;
-}
-
-void hold(const std::string& tensor, const double* got, const double* exact, const double* naive, std::int64_t count,
-          harness::Check& check, double least = kLeast) {
-  double distance = 0, largest = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    distance = std::max(distance, std::abs(naive[i] - exact[i]));
-    largest = std::max(largest, std::abs(exact[i]));
-  }
-  const double allowed = 2 * distance + least * largest;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double error = std::abs(got[i] - exact[i]) / allowed;
-    if (std::isnan(check.error) || error <= check.error) continue;
-    check.error = error;
-    check.detail = fmt::format("{} element {} is {:.6g}, the oracle says {:.6g} within {:.2g}", tensor, i, got[i],
-                               exact[i], allowed);
-  }
 }
 
 Matrix floats_of(const std::vector<std::byte>& from) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "impls/parallelism/sequence/dtype_rule.h"
 #include "impls/parallelism/sequence/head_oracle.h"
 #include "impls/parallelism/sequence/token_wise.h"
 #include "impls/parallelism/sequence/transformer_oracle.h"
@@ -23,9 +24,6 @@ using Weight = StreamPlan::Weight;
 std::size_t index(std::int64_t value) { return static_cast<std::size_t>(value); }
 
 constexpr double kUncounted = 0.1;
-constexpr double kLeast = 2e-6;  // of the largest element, allowed in any case
-// Of a tensor of few elements, whose distance in the dtype may be small by chance: a rounding to the dtype.
-double least_of_few(DType dtype) { return dtype == DType::bf16 ? 0x1p-8 : kLeast; }
 constexpr const char* kNames[StreamPlan::kWeights] = {"dWq", "dWk", "dWv", "dWo", "dW1", "dW2", "dWhead"};
 
 Matrix loaded(DType dtype, const std::vector<std::byte>& from) {
@@ -36,23 +34,6 @@ Matrix loaded(DType dtype, const std::vector<std::byte>& from) {
 }
 
 void append(Matrix& to, const Matrix& from) { to.insert(to.end(), from.begin(), from.end()); }
-
-void hold(const std::string& tensor, const double* got, const double* exact, const double* naive, std::int64_t count,
-          harness::Check& check, double least = kLeast) {
-  double distance = 0, largest = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    distance = std::max(distance, std::abs(naive[i] - exact[i]));
-    largest = std::max(largest, std::abs(exact[i]));
-  }
-  const double allowed = 2 * distance + least * largest;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double error = std::abs(got[i] - exact[i]) / allowed;
-    if (std::isnan(check.error) || error <= check.error) continue;
-    check.error = error;
-    check.detail = fmt::format("{} element {} is {:.6g}, the oracle says {:.6g} within {:.2g}", tensor, i, got[i],
-                               exact[i], allowed);
-  }
-}
 
 }  // namespace
 
