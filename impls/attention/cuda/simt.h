@@ -5,12 +5,12 @@
 // conflicts.
 #include <cstdint>
 
+#include "harness/gpu/host_device.h"
+
 #ifdef __CUDACC__
 #define ASSAY_DEVICE __device__ __forceinline__
-#define ASSAY_HOST_DEVICE __host__ __device__ constexpr
 #else
 #define ASSAY_DEVICE inline
-#define ASSAY_HOST_DEVICE constexpr
 #endif
 
 namespace assay::attention::cuda {

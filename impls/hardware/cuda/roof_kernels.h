@@ -4,19 +4,14 @@
 #include <cstdint>
 
 #include "harness/gpu/device.h"
-
-#ifdef __CUDACC__
-#define ASSAY_HOST_DEVICE __host__ __device__
-#else
-#define ASSAY_HOST_DEVICE
-#endif
+#include "harness/gpu/host_device.h"
 
 namespace assay::hardware::cuda {
 
 using harness::gpu::Stream;
 
 // Word `index` of the data drawn from a seed: the finaliser of splitmix64, so that any word can be made anywhere.
-ASSAY_HOST_DEVICE inline std::uint32_t drawn_word(std::uint64_t seed, std::uint64_t index) {
+ASSAY_HOST_DEVICE std::uint32_t drawn_word(std::uint64_t seed, std::uint64_t index) {
   std::uint64_t x = seed + (index + 1) * 0x9e3779b97f4a7c15ULL;
   x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9ULL;
   x = (x ^ (x >> 27U)) * 0x94d049bb133111ebULL;
