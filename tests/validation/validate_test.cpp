@@ -118,6 +118,27 @@ TEST_F(Validate, AllReducesAreWithinTheirBarAndTheBimodalSettingIsNamed) {
   }
 }
 
+// docs/models.md states these: every combination of ranks and devices a node that was measured.
+TEST_F(Validate, EverySettingOfTheAllReduceIsAsFarOffAsStated) {
+  if (!std::filesystem::exists(kProfiles + "a100_dgx_all_reduce.csv")) GTEST_SKIP() << "no all-reduce profile";
+  const json found = groups(kProfiles + "a100_dgx_all_reduce.csv --cluster a100-measured");
+  struct Stated {
+    int ranks, per_node;
+    double median, p90;  // per cent
+  };
+  const std::vector<Stated> table{{2, 1, 0.7, 3.1}, {2, 2, 2.2, 11.4}, {4, 2, 36.8, 49.1}, {4, 4, 5.4, 26.0},
+                                  {8, 4, 3.2, 7.0}, {8, 8, 8.1, 26.9}, {16, 8, 9.3, 40.4}};
+  std::size_t settings = 0;
+  for (const json& group : found) settings += group.at("section") == "setting" ? 1 : 0;
+  EXPECT_EQ(settings, table.size()) << found;
+  for (const Stated& row : table) {
+    const json group =
+        named(found, "all_reduce " + std::to_string(row.ranks) + " ranks, " + std::to_string(row.per_node) + " a node");
+    EXPECT_NEAR(100 * group.at("median_abs_err").get<double>(), row.median, 0.06) << group;
+    EXPECT_NEAR(100 * group.at("p90_abs_err").get<double>(), row.p90, 0.06) << group;
+  }
+}
+
 TEST_F(Validate, SendAndReceiveIsWithinItsBar) {
   if (!std::filesystem::exists(kProfiles + "a100_dgx_send_recv.csv")) GTEST_SKIP() << "no send and receive profile";
   const json pooled = named(groups(kProfiles + "a100_dgx_send_recv.csv"), "send_recv, pooled");
