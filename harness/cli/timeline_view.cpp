@@ -245,7 +245,11 @@ TimelineChoice timeline_choice(results_db::Store& store, const std::string& run,
     return {.run = text.substr(0, slash),
             .filter = slash == std::string::npos ? std::string() : text.substr(slash + 1)};
   } catch (const UserError&) {
-    return {.run = run, .filter = text};
+    // The ids of techniques have slashes too.
+    if (slash == std::string::npos) return {.run = run, .filter = text};
+    for (const auto& item : store.cases_of(store.find_run(run).id))
+      if (item.record.key.find(text) != std::string::npos) return {.run = run, .filter = text};
+    throw;
   }
 }
 

@@ -160,6 +160,9 @@ TEST_F(Timeline, ARunWithoutOneSaysSo) {
   const Outcome nothing = scratch_.assay("show --timeline latest/ulysses");
   EXPECT_EQ(nothing.code, 3);
   EXPECT_THAT(nothing.err, HasSubstr("of a case with 'ulysses'"));
+  const Outcome unknown = scratch_.assay("show --timeline no-such-run/naive");
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("unknown run 'no-such-run'"));
   EXPECT_EQ(scratch_.assay("show --all-ranks").code, 2);
 }
 
