@@ -42,6 +42,23 @@ TEST_F(SimGrid, CollectivesOnFatTreesTakeAsLong) {
       }
 }
 
+TEST_F(SimGrid, CollectivesOnFatTreesOfThreeLevelsTakeAsLong) {
+  for (const auto& [leaf, leaves, up, pods, above] : {std::tuple(4, 2, 2, 2, 1), std::tuple(2, 4, 2, 4, 2)})
+    for (const char* collective : {"ring", "halving-doubling", "all-to-all", "pairwise"})
+      for (const double latency : {0.0, 1e-6}) {
+        const Scenario of{.kind = "fat-tree",
+                          .a = leaf,
+                          .b = leaves,
+                          .c = up,
+                          .pods = pods,
+                          .above = above,
+                          .collective = collective,
+                          .bytes = 1 << 20,
+                          .latency = latency};
+        EXPECT_LE(difference(of), 0.05) << of.name();
+      }
+}
+
 TEST_F(SimGrid, CollectivesOnToriTakeAsLong) {
   for (const auto& [x, y, z] : {std::tuple(4, 4, 1), std::tuple(8, 4, 1), std::tuple(4, 4, 2), std::tuple(4, 4, 4)})
     for (const char* collective : {"ring", "halving-doubling", "all-to-all", "pairwise"})

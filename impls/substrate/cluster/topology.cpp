@@ -149,8 +149,9 @@ void Topology::read_inside(const Cluster& cluster) {
   longest_ = std::max(longest_, 2 + 2 * graph_->longest());
 }
 
-// Two levels of switches. With `leaf_uplinks` every link up is one of its own and chosen by the destination (D-mod-k);
-// with `oversubscription` traffic is spread evenly over all of a leaf's uplinks, which then are as one.
+// Two levels of switches, or with `pod_nodes` three. With `leaf_uplinks` every link up is one of its own and chosen by
+// the destination (D-mod-k); with `oversubscription` traffic is spread evenly over all of a leaf's uplinks, which then
+// are as one. The same above a pod, with `core_uplinks` or `core_oversubscription`.
 void Topology::read_tree(const Cluster& cluster) {
   if (!has(cluster, "leaf_nodes")) {
     if (has(cluster, "leaf_uplinks") || has(cluster, "oversubscription"))
@@ -174,7 +175,35 @@ void Topology::read_tree(const Cluster& cluster) {
   }
   const int leaves = (nodes_ + leaf_nodes_ - 1) / leaf_nodes_ * (rails_ ? nics_ : 1);
   outer_base_ = add_links(static_cast<std::size_t>(leaves) * static_cast<std::size_t>(uplinks_) * 2, rate);
-  longest_ = std::max(longest_, std::size_t{4} + (graph_ ? 2 * graph_->longest() : 0));
+  read_core(cluster, rate * uplinks_ * (rails_ ? nics_ : 1));
+  longest_ = std::max(longest_, std::size_t{pod_nodes_ > 0 ? 6U : 4U} + (graph_ ? 2 * graph_->longest() : 0));
+}
+
+// `group_rate`: up from the leaves of leaf_nodes_ nodes.
+void Topology::read_core(const Cluster& cluster, double group_rate) {
+  if (!has(cluster, "pod_nodes")) {
+    for (const std::string_view key : {"core_uplinks", "core_oversubscription"})
+      if (has(cluster, key)) need(cluster, "pod_nodes", "nodes below the same switches of the second level");
+    return;
+  }
+  pod_nodes_ = whole(cluster, "pod_nodes", "nodes below the same switches of the second level");
+  if (pod_nodes_ % leaf_nodes_ != 0)
+    throw UserError(fmt::format("{}: pod_nodes is {}, expected a multiple of leaf_nodes, {}", cluster.file, pod_nodes_,
+                                leaf_nodes_));
+  double rate = 0;
+  if (has(cluster, "core_oversubscription")) {
+    if (has(cluster, "core_uplinks"))
+      throw UserError(
+          fmt::format("{}: core_uplinks beside core_oversubscription, expected one of the two", cluster.file));
+    const double share = need(cluster, "core_oversubscription", "bandwidth of a pod's leaves up over that of the pod");
+    rate = group_rate * (pod_nodes_ / leaf_nodes_) / share;
+  } else {
+    core_uplinks_ = whole(cluster, "core_uplinks", "links up of a pod, or core_oversubscription");
+    rate = need(cluster, "core_bandwidth", "B/s per direction of a link from a pod up") *
+           datasets::constant_or(cluster, "eff_inter", 1);
+  }
+  const int pods = (nodes_ + pod_nodes_ - 1) / pod_nodes_;
+  core_base_ = add_links(static_cast<std::size_t>(pods) * static_cast<std::size_t>(core_uplinks_) * 2, rate);
 }
 
 void Topology::read_torus(const Cluster& cluster) {
@@ -270,9 +299,15 @@ std::size_t Topology::tree(Place from, Place to, std::uint32_t* links) const {
   // Adapters that differ in their place below a leaf take different uplinks.
   const int target = rails_ ? to.node : to.node * nics_ + nic_of(to);
   const int up = target % uplinks_;
-  links[0] = outer_base_ + static_cast<std::uint32_t>(leaf(from) * 2 * uplinks_ + up);
-  links[1] = outer_base_ + static_cast<std::uint32_t>((leaf(to) * 2 + 1) * uplinks_ + up);
-  return 2;
+  std::size_t n = 0;
+  links[n++] = outer_base_ + static_cast<std::uint32_t>(leaf(from) * 2 * uplinks_ + up);
+  if (pod_nodes_ > 0 && from.node / pod_nodes_ != to.node / pod_nodes_) {
+    const int above = target % core_uplinks_;
+    links[n++] = core_base_ + static_cast<std::uint32_t>(from.node / pod_nodes_ * 2 * core_uplinks_ + above);
+    links[n++] = core_base_ + static_cast<std::uint32_t>((to.node / pod_nodes_ * 2 + 1) * core_uplinks_ + above);
+  }
+  links[n++] = outer_base_ + static_cast<std::uint32_t>((leaf(to) * 2 + 1) * uplinks_ + up);
+  return n;
 }
 
 // Dimension by dimension, the shorter way round each.
@@ -359,7 +394,7 @@ Picoseconds Topology::hop_latency(int from, int to) const {
     return a.node < first_kind_nodes_ ? inter_latency_ : second_latency_;
   }
   if (hop_ == 0) return inter_latency_;
-  std::uint32_t links[3];
+  std::uint32_t links[4];
   Picoseconds hops = 0;
   if (between_ == Between::tree) hops = static_cast<Picoseconds>(tree(a, b, links));
   if (between_ == Between::dragonfly) hops = static_cast<Picoseconds>(dragonfly(a, b, links));

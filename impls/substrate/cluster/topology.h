@@ -74,6 +74,7 @@ class Topology {
 
   void read_inside(const datasets::Cluster& cluster);
   void read_tree(const datasets::Cluster& cluster);
+  void read_core(const datasets::Cluster& cluster, double group_rate);
   void read_torus(const datasets::Cluster& cluster);
   void read_dragonfly(const datasets::Cluster& cluster);
   void read_two_kinds(const datasets::Cluster& cluster);
@@ -93,9 +94,11 @@ class Topology {
   std::uint32_t inner_base_ = 0;            // pairs, ring and graph
   std::shared_ptr<const NodeGraph> graph_;  // one for all nodes
   std::uint32_t outer_base_ = 0;            // between nodes
-  // Tree: leaf l has `uplinks_` links up, then as many down, in order of leaf.
+  // Tree: leaf l has `uplinks_` links up, then as many down, in order of leaf; with a third level so has each pod.
   bool rails_ = false;
   int leaf_nodes_ = 1, uplinks_ = 1;
+  int pod_nodes_ = 0, core_uplinks_ = 1;  // 0: two levels
+  std::uint32_t core_base_ = 0;
   // Torus: node n has two links out a dimension, towards higher and lower coordinates.
   int extent_[3] = {1, 1, 1};
   // Dragonfly: directed router pairs of a group, then links between groups.

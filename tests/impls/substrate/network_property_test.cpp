@@ -58,6 +58,13 @@ std::vector<Kind> kinds() {
   };
   add("switch", base("nvswitch", 4, 4, 2), {});
   add("fat tree", base("fat-tree", 16, 1, 1), {{"leaf_nodes", 4}, {"leaf_uplinks", 2}, {"uplink_bandwidth", 9e9}});
+  add("fat tree of three levels", base("fat-tree", 16, 1, 1),
+      {{"leaf_nodes", 2},
+       {"leaf_uplinks", 2},
+       {"uplink_bandwidth", 9e9},
+       {"pod_nodes", 4},
+       {"core_uplinks", 2},
+       {"core_bandwidth", 7e9}});
   add("rails", base("rail", 4, 4, 4), {{"leaf_nodes", 2}, {"leaf_uplinks", 2}, {"uplink_bandwidth", 4e9}});
   add("torus 2D", base("torus", 16, 1, 1), {{"torus_x", 4}, {"torus_y", 4}, {"torus_bandwidth", 5e9}});
   add("torus 3D", base("torus", 18, 1, 1), {{"torus_x", 3}, {"torus_y", 3}, {"torus_z", 2}, {"torus_bandwidth", 5e9}});

@@ -93,6 +93,13 @@ Cluster tree(const char* kind) {
   return cluster;
 }
 
+// Pods of two leaves.
+Cluster three_levels(const char* kind) {
+  Cluster cluster = tree(kind);
+  set(cluster, {{"pod_nodes", 8}, {"core_uplinks", 2}, {"core_bandwidth", 4e9}});
+  return cluster;
+}
+
 std::vector<Cluster> all_kinds() {
   Cluster mixed = nodes(6, 2, 1, "mixed-nics");
   set(mixed, {{"first_kind_nodes", 3},
@@ -101,8 +108,16 @@ std::vector<Cluster> all_kinds() {
               {"joint_bandwidth", 1e9},
               {"joint_latency", 5e-5}});
   Cluster mesh = nodes(3, 4, 2, "nvlink-mesh");
-  return {torus(4, 3, 2), torus(5, 4, 1), dragonfly(), tree("fat-tree"),
-          tree("rail"),   mixed,          mesh,        nodes(1, 7, 1, "ring")};
+  return {torus(4, 3, 2),
+          torus(5, 4, 1),
+          dragonfly(),
+          tree("fat-tree"),
+          tree("rail"),
+          mixed,
+          mesh,
+          nodes(1, 7, 1, "ring"),
+          three_levels("fat-tree"),
+          three_levels("rail")};
 }
 
 TEST(Topology, ATorusRoutesDimensionByDimensionTheShorterWay) {
@@ -157,6 +172,33 @@ TEST(Topology, AFatTreeGoesUpOnlyBetweenLeavesAndSpreadsByDestination) {
   std::set<std::uint32_t> down;
   for (int from = 0; from < 8; ++from) down.insert(route(topology, from, 9)[2]);
   EXPECT_EQ(down.size(), 1U);  // and messages to one destination come down one link
+}
+
+TEST(Topology, AFatTreeOfThreeLevelsGoesOverTheCoreOnlyBetweenPods) {
+  const Topology topology = whole(three_levels("fat-tree"));
+  EXPECT_EQ(rates(topology, 0, 6).size(), 2U);                                       // one leaf
+  EXPECT_THAT(rates(topology, 0, 8), ElementsAre(1e10, 6e9, 6e9, 1e10));             // node 4: the same pod
+  EXPECT_THAT(rates(topology, 0, 16), ElementsAre(1e10, 6e9, 4e9, 4e9, 6e9, 1e10));  // node 8: another pod
+  std::set<std::uint32_t> up, down;
+  for (int to = 16; to < 32; ++to) up.insert(route(topology, 0, to)[2]);
+  EXPECT_EQ(up.size(), 2U);
+  for (int from = 0; from < 16; ++from) down.insert(route(topology, from, 17)[3]);
+  EXPECT_EQ(down.size(), 1U);
+  const Topology rails = whole(three_levels("rail"));
+  EXPECT_EQ(route(rails, 0, 2).size(), 2U);   // one rail, one leaf
+  EXPECT_EQ(route(rails, 0, 8).size(), 4U);   // another leaf of the pod
+  EXPECT_EQ(route(rails, 0, 16).size(), 6U);  // another pod
+}
+
+TEST(Topology, AnOversubscribedPodSharesItsLinksToTheCore) {
+  Cluster cluster = nodes(8, 1, 1, "fat-tree");
+  set(cluster, {{"leaf_nodes", 2}, {"oversubscription", 1}, {"pod_nodes", 4}, {"core_oversubscription", 4}});
+  EXPECT_THAT(rates(whole(cluster), 0, 4), ElementsAre(1e10, 2e10, 1e10, 1e10, 2e10, 1e10));
+  Network network(cluster, everywhere(cluster), kMemory);
+  std::vector<std::uint32_t> flows;
+  for (int r = 0; r < 4; ++r) flows.push_back(network.start(r, r + 4, 1e6, 0));
+  network.solve(0, [](auto, auto, auto) {});
+  for (const std::uint32_t flow : flows) EXPECT_DOUBLE_EQ(network.rate(flow), 2.5e9);
 }
 
 TEST(Topology, RailsMeetInALeafAcrossNodesAndLeaveItForAnotherRail) {
@@ -292,6 +334,13 @@ TEST(Topology, AMissingNumberIsNamedWithItsFile) {
   Cluster leafless = nodes(4, 1, 1, "fat-tree");
   set(leafless, {{"oversubscription", 2}});
   EXPECT_THAT(refusal(leafless), HasSubstr("leaf_nodes is missing"));
+  Cluster podless = tree("fat-tree");
+  set(podless, {{"core_uplinks", 2}});
+  EXPECT_THAT(refusal(podless), HasSubstr("pod_nodes is missing"));
+  set(podless, {{"pod_nodes", 6}});
+  EXPECT_THAT(refusal(podless), HasSubstr("pod_nodes is 6, expected a multiple of leaf_nodes, 4"));
+  set(podless, {{"pod_nodes", 8}});
+  EXPECT_THAT(refusal(podless), HasSubstr("core_bandwidth is missing"));
   EXPECT_THAT(refusal(nodes(4, 1, 1, "mixed-nics")), HasSubstr("first_kind_nodes is missing"));
   EXPECT_THAT(refusal(nodes(4, 2, 1, "cube-mesh")), HasSubstr("node_links is missing"));
   EXPECT_THAT(refusal(nodes(4, 2, 1, "hypercube")), HasSubstr("topology hypercube is not modelled"));

@@ -1,6 +1,7 @@
 // One collective on one platform by SimGrid's S4U, written against its own interface: what the cluster fabric is
 // compared with. Prints virtual seconds, messages, and seconds of wall time.
-//   simgrid_reference fat-tree LEAF_NODES LEAVES UPLINKS | torus X Y Z   BANDWIDTH LATENCY COLLECTIVE BYTES
+//   simgrid_reference fat-tree LEAF_NODES LEAVES UPLINKS PODS ABOVE | torus X Y Z 1 1   BANDWIDTH LATENCY COLLECTIVE
+//   BYTES
 #include <simgrid/s4u.hpp>
 
 #include <chrono>
@@ -69,14 +70,14 @@ void pairwise(const Work& work, int me) {
 
 int main(int argc, char** argv) {
   sg4::Engine engine(&argc, argv);
-  if (argc != 9) {
+  if (argc != 11) {
     std::fprintf(stderr, "usage: see the head of the source\n");
     return 2;
   }
   const std::string kind = argv[1];
   const auto extent = [&](int argument) { return static_cast<unsigned>(std::stoul(argv[argument])); };
-  const unsigned a = extent(2), b = extent(3), c = extent(4);
-  const double bandwidth = std::stod(argv[5]), latency = std::stod(argv[6]);
+  const unsigned a = extent(2), b = extent(3), c = extent(4), pods = extent(5), above = extent(6);
+  const double bandwidth = std::stod(argv[7]), latency = std::stod(argv[8]);
   const auto make_host = [](sg4::NetZone* zone, const std::vector<unsigned long>&, unsigned long id) {
     const sg4::Host* host = zone->create_host("host" + std::to_string(id), 1e9)->seal();
     return std::pair<simgrid::kernel::routing::NetPoint*, simgrid::kernel::routing::NetPoint*>(host->get_netpoint(),
@@ -84,18 +85,19 @@ int main(int argc, char** argv) {
   };
   const sg4::ClusterCallbacks callbacks(make_host);
   constexpr auto duplex = sg4::Link::SharingPolicy::SPLITDUPLEX;
-  Work work{.collective = argv[7]};
+  Work work{.collective = argv[9]};
   sg4::NetZone* zone = nullptr;
   if (kind == "fat-tree") {
-    zone = sg4::create_fatTree_zone("tree", nullptr, sg4::FatTreeParams(2, {a, b}, {1, c}, {1, 1}), callbacks,
-                                    bandwidth, latency, duplex);
-    work.ranks = static_cast<int>(a * b);
+    const auto shape = pods == 1 ? sg4::FatTreeParams(2, {a, b}, {1, c}, {1, 1})
+                                 : sg4::FatTreeParams(3, {a, b, pods}, {1, c, above}, {1, 1, 1});
+    zone = sg4::create_fatTree_zone("tree", nullptr, shape, callbacks, bandwidth, latency, duplex);
+    work.ranks = static_cast<int>(a * b * pods);
   } else {
     zone = sg4::create_torus_zone("torus", nullptr, {a, b, c}, callbacks, bandwidth, latency, duplex);
     work.ranks = static_cast<int>(a * b * c);
   }
   zone->seal();
-  work.bytes = std::stod(argv[8]);
+  work.bytes = std::stod(argv[10]);
   void (*const program)(const Work&, int) = work.collective == "ring"               ? ring
                                             : work.collective == "halving-doubling" ? halving_doubling
                                             : work.collective == "pairwise"         ? pairwise

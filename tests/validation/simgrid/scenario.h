@@ -15,16 +15,18 @@
 namespace assay::validation {
 
 struct Scenario {
-  std::string kind;  // fat-tree: leaf_nodes, leaves, uplinks of a leaf; torus: three extents
+  std::string kind;  // fat-tree: leaf_nodes, leaves (of a pod), uplinks of a leaf; torus: three extents
   int a = 1, b = 1, c = 1;
-  std::string collective;  // ring, halving-doubling: bytes of the tensor; all-to-all, pairwise: bytes of a part
+  int pods = 1, above = 1;  // of a fat tree of three levels, with so many links up from a switch of the second
+  std::string collective;   // ring, halving-doubling: bytes of the tensor; all-to-all, pairwise: bytes of a part
   std::int64_t bytes = 0;
   double latency = 0;  // of a link
   double bandwidth = 1e10;
 
-  int ranks() const { return kind == "fat-tree" ? a * b : a * b * c; }
+  int ranks() const { return kind == "fat-tree" ? a * b * pods : a * b * c; }
   std::string name() const {
-    return fmt::format("{} {}x{}x{} {} {} B, {} us a link", kind, a, b, c, collective, bytes, latency * 1e6);
+    return fmt::format("{} {}x{}x{}{} {} {} B, {} us a link", kind, a, b, c,
+                       pods > 1 ? fmt::format(", {} pods, {} up", pods, above) : "", collective, bytes, latency * 1e6);
   }
 };
 
@@ -49,6 +51,11 @@ inline Outcome by_assay(const Scenario& of) {
     set("leaf_nodes", of.a);
     set("leaf_uplinks", of.c);
     set("uplink_bandwidth", of.bandwidth);
+    if (of.pods > 1) {
+      set("pod_nodes", of.a * of.b);
+      set("core_uplinks", of.c * of.above);
+      set("core_bandwidth", of.bandwidth);
+    }
   } else {
     cluster.inter = {.bandwidth = 1e18, .latency = 0};  // only the links between neighbours bound anything
     set("torus_x", of.a);
@@ -90,9 +97,9 @@ inline Outcome by_assay(const Scenario& of) {
 inline Outcome by_simgrid(const Scenario& of, const std::string& program) {
   // The model that is pinned: fluid max-min without corrections, no acknowledgements, no window.
   const std::string command = fmt::format(
-      "{} {} {} {} {} {} {} {} {} --cfg=network/model:CM02 --cfg=network/crosstraffic:0 "
+      "{} {} {} {} {} {} {} {} {} {} {} --cfg=network/model:CM02 --cfg=network/crosstraffic:0 "
       "--cfg=network/TCP-gamma:0 --cfg=contexts/stack-size:64 --log=root.thres:error 2>/dev/null",
-      program, of.kind, of.a, of.b, of.c, of.bandwidth, of.latency, of.collective, of.bytes);
+      program, of.kind, of.a, of.b, of.c, of.pods, of.above, of.bandwidth, of.latency, of.collective, of.bytes);
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(popen(command.c_str(), "r"), pclose);
   Outcome outcome;
   if (!pipe || std::fscanf(pipe.get(), "%lf %lf %lf", &outcome.seconds, &outcome.messages, &outcome.wall) != 3)
