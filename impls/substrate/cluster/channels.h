@@ -23,6 +23,9 @@ class Channels {
     resize(size);
   }
 
+  // Brings what a receiver's channels lie in near the caches.
+  void fetch(std::size_t to) const { __builtin_prefetch(&table_[to * stretch_], 1); }
+
   // Made on first use; valid until the next call. Channels are never removed.
   Channel& operator()(int from, int to) {
     const std::uint64_t key = (static_cast<std::uint64_t>(from) << 32) | static_cast<std::uint32_t>(to);

@@ -168,20 +168,39 @@ struct ClusterFabric::Simulation {
     const auto touch = [](const void* from, int lines) {
       for (int i = 0; i < lines; ++i) __builtin_prefetch(static_cast<const char*>(from) + std::ptrdiff_t{i} * 64, 1);
     };
-    if (const auto* far = queue.ahead(8); far != nullptr) {
-      if (far->is_flow()) {
-        touch(&ops[flow_send[far->payload]], 1);
+    const auto begin = [&](const EventQueue::Event& event) {
+      if (event.is_flow()) {
+        touch(&ops[flow_send[event.payload]], 1);
+        network.fetch(event.payload);
       } else {
-        touch(at[far->payload], static_cast<int>(sizeof(Seat) / 64));
+        touch(at[event.payload], static_cast<int>(sizeof(Seat) / 64));
+        touch(&ops[std::size_t{event.payload} * kOwnOps], kOwnOps);
+        network.fetch_next_of(event.payload);
+        channel.fetch(event.payload);
       }
-    }
-    if (const auto* near = queue.ahead(4); near != nullptr && !near->is_flow()) {
-      const Seat& seat = *at[near->payload];
+    };
+    const auto rest = [&](const EventQueue::Event& event) {
+      if (event.is_flow()) {
+        const Op& send = ops[flow_send[event.payload]];
+        if (send.partner != kNoOp) touch(&ops[send.partner], 1);
+        network.fetch_links(event.payload);
+        for (const int rank : {send.rank, send.peer}) touch(&at[static_cast<std::size_t>(rank)]->first, 1);
+        return;
+      }
+      network.fetch_links_next_of(event.payload);
+      const Seat& seat = *at[event.payload];
       if (seat.continuation) touch(seat.continuation.address(), 10);
       const auto& log = seat.rank.messages().entries();
       touch(log.data(), static_cast<int>(std::min<std::size_t>(6, log.size())));
       const auto& held = seat.rank.memory().entries();
       touch(held.data(), static_cast<int>(std::min<std::size_t>(12, held.size())));
+    };
+    if (const auto* far = queue.ahead(8); far != nullptr) begin(*far);
+    if (const auto* near = queue.ahead(4); near != nullptr) rest(*near);
+    if (queue.more_now()) return;
+    if (const auto* next = queue.soon(); next != nullptr) {
+      begin(*next);
+      rest(*next);
     }
   }
 

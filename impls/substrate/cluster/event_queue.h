@@ -8,6 +8,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "impls/substrate/fabric/virtual_time.h"
@@ -41,6 +42,14 @@ class EventQueue {
     return position_ + distance < current_.size() ? &current_[position_ + distance] : nullptr;
   }
 
+  // An event of the times to come next, or null: a guess, for the same.
+  const Event* soon() const {
+    if (levels_in_use_ == 0) return nullptr;
+    const std::vector<Pending>& nearest = times_[static_cast<std::size_t>(std::countr_zero(levels_in_use_))];
+    const std::vector<Event>& events = buckets_[nearest.back().bucket].events;
+    return events.empty() ? nullptr : &events.front();
+  }
+
   // The next event; the current time moves on to its time. Requires !empty().
   Event pop() {
     if (!more_now()) open_next();
@@ -55,7 +64,9 @@ class EventQueue {
 
  private:
   static constexpr int kRankShift = 40;
-  static constexpr std::size_t kKnownTimes = 1024;
+  static constexpr int kDigitBits = 12;  // two digits hold the rank and whether it is a flow
+  static constexpr std::size_t kManyEvents = 1024;
+  static constexpr std::size_t kKnownTimes = 4096;
   struct Bucket {
     Picoseconds time = -1;
     std::vector<Event> events;
@@ -74,7 +85,7 @@ class EventQueue {
       std::push_heap(late_.begin(), late_.end(), later);
       return;
     }
-    const auto hash = static_cast<std::size_t>((static_cast<std::uint64_t>(time) * 0x9E3779B97F4A7C15ULL) >> 54);
+    const auto hash = static_cast<std::size_t>((static_cast<std::uint64_t>(time) * 0x9E3779B97F4A7C15ULL) >> 52);
     std::uint32_t bucket = known_[hash];
     if (bucket >= buckets_.size() || buckets_[bucket].time != time) {
       // A time that lost its place in the table gets a second bucket; open_next joins them.
@@ -110,34 +121,64 @@ class EventQueue {
     current_.clear();
     position_ = 0;
     const auto lowest = static_cast<std::size_t>(std::countr_zero(levels_in_use_));
-    if (lowest > 0) {
-      opened_.swap(times_[lowest]);
+    std::vector<Pending>& nearest = times_[lowest];
+    if (nearest.size() == 1) {
+      now_ = nearest.front().time;
+      open(nearest.front().bucket);
+      nearest.clear();
       levels_in_use_ &= ~(std::uint64_t{1} << lowest);
-      now_ = opened_.front().time;
-      for (const Pending& each : opened_) now_ = std::min(now_, each.time);
-      for (const Pending& each : opened_) add_time(each);
-      opened_.clear();
-    }
-    for (const Pending& each : times_[0]) {
-      Bucket& bucket = buckets_[each.bucket];
-      if (current_.empty()) {
-        current_.swap(bucket.events);
-      } else {
-        current_.insert(current_.end(), bucket.events.begin(), bucket.events.end());
-        bucket.events.clear();
+    } else {
+      if (lowest > 0) {
+        opened_.swap(nearest);
+        levels_in_use_ &= ~(std::uint64_t{1} << lowest);
+        now_ = opened_.front().time;
+        for (const Pending& each : opened_) now_ = std::min(now_, each.time);
+        for (const Pending& each : opened_) add_time(each);
+        opened_.clear();
       }
-      bucket.time = -1;
-      free_.push_back(each.bucket);
+      for (const Pending& each : times_[0]) open(each.bucket);
+      times_[0].clear();
+      levels_in_use_ &= ~std::uint64_t{1};
     }
-    times_[0].clear();
-    levels_in_use_ &= ~std::uint64_t{1};
     const auto by_key = [](const Event& a, const Event& b) { return a.key < b.key; };
-    if (!std::is_sorted(current_.begin(), current_.end(), by_key)) std::sort(current_.begin(), current_.end(), by_key);
+    if (std::is_sorted(current_.begin(), current_.end(), by_key)) return;
+    if (current_.size() >= kManyEvents) {
+      // Events of one rank lie in order already, but for those of a time that had two buckets.
+      sort_by_digit(kRankShift);
+      sort_by_digit(kRankShift + kDigitBits);
+      if (std::is_sorted(current_.begin(), current_.end(), by_key)) return;
+    }
+    std::sort(current_.begin(), current_.end(), by_key);
+  }
+
+  // By kDigitBits of the key from bit `shift` on, stable.
+  void sort_by_digit(int shift) {
+    std::array<std::uint32_t, std::size_t{1} << kDigitBits> place{};
+    const auto digit = [shift, mask = place.size() - 1](const Event& event) { return (event.key >> shift) & mask; };
+    for (const Event& event : current_) ++place[digit(event)];
+    std::uint32_t before = 0;
+    for (std::uint32_t& each : place) before += std::exchange(each, before);
+    sorted_.resize(current_.size());
+    for (const Event& event : current_) sorted_[place[digit(event)]++] = event;
+    current_.swap(sorted_);
+  }
+
+  void open(std::uint32_t slot) {
+    Bucket& bucket = buckets_[slot];
+    if (current_.empty()) {
+      current_.swap(bucket.events);
+    } else {
+      current_.insert(current_.end(), bucket.events.begin(), bucket.events.end());
+      bucket.events.clear();
+    }
+    bucket.time = -1;
+    free_.push_back(slot);
   }
 
   Picoseconds now_ = 0;
   std::uint64_t sequence_ = 0;
   std::vector<Event> current_;  // of the current time, sorted
+  std::vector<Event> sorted_;   // room for sorting them
   std::size_t position_ = 0;
   std::vector<Event> late_;                     // heap: added at the current time after it was opened
   std::array<std::vector<Pending>, 64> times_;  // by level; picoseconds are not negative

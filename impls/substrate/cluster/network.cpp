@@ -6,6 +6,12 @@
 
 namespace assay::substrate {
 
+namespace {
+
+constexpr std::size_t kFar = 16, kNear = 8;  // changed links ahead of the one being solved that are fetched
+
+}  // namespace
+
 Network::Network(const datasets::Cluster& cluster, const std::vector<int>& placement, double memory_bandwidth)
     : topology_(cluster, placement, memory_bandwidth) {
   const std::size_t ranks = placement.size();
@@ -91,7 +97,11 @@ void Network::set_rate(std::uint32_t id, double rate, Picoseconds now) {
 
 void Network::resolve(Picoseconds now) {
   moved_.clear();
-  for (const std::uint32_t seed : dirty_) {
+  for (std::size_t at = 0; at < dirty_.size(); ++at) {
+    if (at + kFar < dirty_.size()) __builtin_prefetch(&links_[dirty_[at + kFar]], 1);
+    if (at + kNear < dirty_.size())
+      if (const FlowList& coming = links_[dirty_[at + kNear]].flows; !coming.empty()) fetch(*coming.begin());
+    const std::uint32_t seed = dirty_[at];
     Link& link = links_[seed];
     if (!link.dirty) continue;  // met in an earlier component
     link.dirty = false;
