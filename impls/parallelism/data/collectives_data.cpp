@@ -55,9 +55,7 @@ std::vector<std::int64_t> part_bytes(const CollectiveProblem& p) {
 }
 
 void copy_bytes(Rank& rank, Buffer& to, std::int64_t offset, const Buffer& from) {
-  if (rank.real() && from.bytes() > 0)
-    std::memcpy(to.write<std::byte>().data() + offset, from.read<std::byte>().data(),
-                static_cast<std::size_t>(from.bytes()));
+  if (rank.real()) substrate::copy_to(to, offset, from);
 }
 
 // Programs work on a tensor in place; on real data it is filled from the rank's input first.
@@ -77,11 +75,10 @@ struct Run {
   }
   void fill(Buffer& tensor) const {
     if (!rank.real()) return;
-    if (silent()) {
-      std::ranges::fill(tensor.write<std::byte>(), std::byte{0});
-    } else if (tensor.bytes() > 0) {
-      std::memcpy(tensor.write<std::byte>().data(), input, static_cast<std::size_t>(tensor.bytes()));
-    }
+    if (silent())
+      substrate::fill_with(tensor, 0);
+    else
+      substrate::copy_to(tensor, 0, input, tensor.bytes());
   }
   Buffer result() const { return rank.adopt("result", Memory::output, bytes(p.output_elements(rank.id())), output); }
 
@@ -158,7 +155,7 @@ struct Run {
         rank, onward, false,
         [dtype = p.dtype](int, const Buffer& earlier, Buffer& own) { substrate::add_into(own, earlier, dtype); }, kTag,
         "before");
-    if (before.empty() && rank.real()) std::ranges::fill(to.write<std::byte>(), std::byte{0});
+    if (before.empty() && rank.real()) substrate::fill_with(to, 0);
     std::int64_t offset = 0;
     for (const Buffer& block : before) {
       copy_bytes(rank, to, offset, block);
@@ -198,13 +195,15 @@ struct Run {
 
 Task<> run_collective(Rank& rank, const CollectiveProblem& problem, substrate::NativeCollectives* library,
                       CollectiveData* data) {
-  std::byte* output = data == nullptr ? nullptr : data->output(rank.id());
-  const Run run{rank, problem, data == nullptr ? nullptr : data->input(rank.id()), output, library};
+  std::byte* output = data == nullptr ? nullptr : data->result(rank.id());
+  const Run run{rank, problem, data == nullptr ? nullptr : data->given(rank.id()), output, library};
   co_await run.go();
   if (!problem.last_element_lost || output == nullptr) co_return;
-  const std::int64_t count = problem.output_elements(rank.id());
-  if (count > 0)
-    std::memset(output + (count - 1) * size_of(problem.dtype), 0x7f, static_cast<std::size_t>(size_of(problem.dtype)));
+  const std::int64_t element = size_of(problem.dtype);
+  const std::int64_t begin = (problem.output_elements(rank.id()) - 1) * element;
+  if (begin < 0) co_return;
+  Buffer last = rank.adopt("lost", Memory::output, element, output + begin);
+  substrate::fill_with(last, 0x7f);
 }
 
 }  // namespace

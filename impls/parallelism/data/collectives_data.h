@@ -60,6 +60,9 @@ class CollectiveData : public ProgramData {
 
   std::byte* input(int rank) { return inputs_[static_cast<std::size_t>(rank)].data(); }
   std::byte* output(int rank) { return outputs_[static_cast<std::size_t>(rank)].data(); }
+  // The same where the rank's program finds them, which may be in the memory of a device.
+  virtual const std::byte* given(int rank) { return input(rank); }
+  virtual std::byte* result(int rank) { return output(rank); }
 
  private:
   CollectiveProblem problem_;

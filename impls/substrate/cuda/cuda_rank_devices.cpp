@@ -4,6 +4,7 @@
 
 #include "harness/gpu/cuda/cuda_device.h"
 #include "harness/gpu/cuda_check.h"
+#include "impls/substrate/cuda/addition_kernels.h"
 
 namespace assay::substrate::cuda {
 namespace {
@@ -82,6 +83,15 @@ class CudaRankDevices final : public RankDevices {
   void release(void* memory, Stream stream) noexcept override { cudaFreeAsync(memory, stream); }
   void fill(void* memory, unsigned char value, std::size_t bytes, Stream stream) override {
     check(cudaMemsetAsync(memory, value, bytes, stream), "filling device memory");
+  }
+  void move(void* to, const void* from, std::size_t bytes, Stream stream) override {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream), "copying on a device");
+  }
+  void add(void* sum, DType of_sum, const void* addend, DType of_addend, std::int64_t count, Stream stream) override {
+    launch_add(sum, of_sum, addend, of_addend, count, stream);
+  }
+  void narrow(void* to, const float* from, std::int64_t count, Stream stream) override {
+    launch_narrow(to, from, count, stream);
   }
   void copy(void* to, const void* from, std::size_t bytes, Stream stream) override {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream), "copying between host and device");

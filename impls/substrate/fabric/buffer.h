@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "impls/substrate/dtype.h"
+
 struct CUstream_st;
 
 namespace assay::substrate {
@@ -41,6 +43,11 @@ class BufferPlace {
   virtual std::byte* allocate(std::size_t bytes) = 0;
   virtual void release(std::byte* data) noexcept = 0;
   virtual void fill(std::byte* data, unsigned char value, std::size_t bytes) = 0;
+  virtual void copy(std::byte* to, const std::byte* from, std::size_t bytes) = 0;
+  // sum += addend, `count` elements; the sum is rounded to its own dtype. A float32 sum takes addends of either dtype.
+  virtual void add(std::byte* sum, DType of_sum, const std::byte* addend, DType of_addend, std::int64_t count) = 0;
+  // float32 to bf16.
+  virtual void narrow(std::byte* to, const float* from, std::int64_t count) = 0;
   virtual CUstream_st* stream() const = 0;
 };
 
@@ -77,6 +84,8 @@ class Buffer {
   std::int64_t bytes() const { return bytes_; }
   bool is_virtual() const { return storage_ == nullptr || storage_->data == nullptr; }
   explicit operator bool() const { return rank_ != nullptr; }
+  // Of its rank: where its data lie.
+  std::shared_ptr<BufferPlace> place() const;
   const char* name() const;
 
   template <class T>
@@ -105,5 +114,10 @@ class Buffer {
   std::int64_t bytes_ = 0;
   std::uint32_t entry_ = 0;  // of the rank's ledger
 };
+
+// What programs do with bytes themselves, wherever these lie. Real data only; `from` lies where `to` does.
+void copy_to(Buffer& to, std::int64_t offset, const std::byte* from, std::int64_t bytes);
+void copy_to(Buffer& to, std::int64_t offset, const Buffer& from);
+void fill_with(Buffer& to, unsigned char value);
 
 }  // namespace assay::substrate

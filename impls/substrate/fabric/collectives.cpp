@@ -1,6 +1,5 @@
 #include "impls/substrate/fabric/collectives.h"
 
-#include <cstring>
 #include <utility>
 
 #include "impls/substrate/fabric/reduction.h"
@@ -54,10 +53,10 @@ Task<std::vector<Buffer>> all_to_all_by_nodes(Group group, std::vector<Buffer> p
     for (const Buffer* each : from) size += each->bytes();
     Buffer joined = rank.allocate("parts of one message", Memory::communication, size);
     if (rank.real()) {
-      std::byte* to = joined.write<std::byte>().data();
+      std::int64_t offset = 0;
       for (const Buffer* each : from) {
-        std::memcpy(to, each->read<std::byte>().data(), static_cast<std::size_t>(each->bytes()));
-        to += each->bytes();
+        copy_to(joined, offset, *each);
+        offset += each->bytes();
       }
     }
     return joined;
@@ -128,9 +127,7 @@ int ranks_of_node(const Rank& rank, int asked) {
 
 std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
-std::size_t elements(const Buffer& buffer, DType dtype) {
-  return static_cast<std::size_t>(buffer.bytes() / size_of(dtype));
-}
+std::int64_t elements(const Buffer& buffer, DType dtype) { return buffer.bytes() / size_of(dtype); }
 
 }  // namespace
 
@@ -217,10 +214,10 @@ Task<Buffer> ReduceScatter::sum() {
   }
   co_await rank_->compute(addition(bytes, node_ranks_, dtype_), [&] {
     for (int node = 0; node < nodes; ++node) {
-      std::vector<float> sum(elements(of_node[at(node)], dtype_));
+      WideSum sum(*rank_, elements(of_node[at(node)], dtype_));
       for (int each = 0; each < node_ranks_; ++each)
-        if (first + each != leave_out_) add_to(sum, addends[at(each)][at(node)], dtype_);
-      store_sum(sum, of_node[at(node)], dtype_);
+        if (first + each != leave_out_) sum.add(addends[at(each)][at(node)], dtype_);
+      sum.store(of_node[at(node)], dtype_);
     }
   });
   addends.clear();
@@ -236,9 +233,9 @@ Task<Buffer> ReduceScatter::sum() {
   sums[at(mine)] = std::move(of_node[at(mine)]);
   Buffer result = rank_->allocate(name_, Memory::communication, sums[at(mine)].bytes());
   co_await rank_->compute(addition(result.bytes(), nodes, dtype_), [&] {
-    std::vector<float> sum(elements(result, dtype_));
-    for (const Buffer& each : sums) add_to(sum, each, dtype_);
-    store_sum(sum, result, dtype_);
+    WideSum sum(*rank_, elements(result, dtype_));
+    for (const Buffer& each : sums) sum.add(each, dtype_);
+    sum.store(result, dtype_);
   });
   co_return result;
 }

@@ -148,6 +148,29 @@ void Buffer::require_unborrowed(std::source_location where) const {
                     rank_->id(), name(), to_text(where)));
 }
 
+std::shared_ptr<BufferPlace> Buffer::place() const { return rank_ != nullptr ? rank_->place() : nullptr; }
+
+void copy_to(Buffer& to, std::int64_t offset, const std::byte* from, std::int64_t bytes) {
+  if (bytes == 0) return;
+  std::byte* const start = to.write<std::byte>().data() + offset;
+  if (const auto place = to.place())
+    place->copy(start, from, static_cast<std::size_t>(bytes));
+  else
+    std::memcpy(start, from, static_cast<std::size_t>(bytes));
+}
+
+void copy_to(Buffer& to, std::int64_t offset, const Buffer& from) {
+  if (from.bytes() > 0) copy_to(to, offset, from.read<std::byte>().data(), from.bytes());
+}
+
+void fill_with(Buffer& to, unsigned char value) {
+  const auto bytes = to.write<std::byte>();
+  if (const auto place = to.place())
+    place->fill(bytes.data(), value, bytes.size());
+  else
+    std::ranges::fill(bytes, std::byte{value});
+}
+
 // ---- PendingMessage
 
 PendingMessage::PendingMessage(PendingMessage&& other) noexcept

@@ -1,7 +1,8 @@
 #pragma once
-// Sums of tensors inside collectives: float32, or bf16 that is rounded after every addition as it travels.
+// Sums of tensors inside collectives: float32, or bf16 that is rounded after every addition as it travels. Where a
+// rank's memory is a device's, they are enqueued there.
 #include <cstdint>
-#include <span>
+#include <memory>
 #include <vector>
 
 #include "impls/substrate/dtype.h"
@@ -10,10 +11,25 @@
 namespace assay::substrate {
 
 // sum += addend, element by element.
-void add_to(std::span<float> sum, const Buffer& addend, DType dtype);
 void add_into(Buffer& sum, const Buffer& addend, DType dtype);
-// float32 to the dtype of `to`.
-void store_sum(std::span<const float> sum, Buffer& to, DType dtype);
+
+// A sum that starts at 0 and is float32 until it is stored. Not in the rank's ledger.
+class WideSum {
+ public:
+  WideSum(Rank& rank, std::int64_t elements);
+  ~WideSum();
+  WideSum(const WideSum&) = delete;
+  WideSum& operator=(const WideSum&) = delete;
+
+  void add(const Buffer& addend, DType dtype);
+  void store(Buffer& to, DType dtype) const;
+
+ private:
+  std::int64_t elements_;
+  std::shared_ptr<BufferPlace> place_;  // null: the host
+  std::vector<float> host_;
+  std::byte* data_ = nullptr;  // at the place
+};
 
 // `addends` tensors of `bytes` read, one written.
 OpWork addition(std::int64_t bytes, int addends, DType dtype);

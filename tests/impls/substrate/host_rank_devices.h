@@ -31,6 +31,7 @@ class HostRankDevices : public RankDevices {
     const std::lock_guard lock(mutex_);
     return allocations_;
   }
+  std::atomic<int> additions = 0;
   std::atomic<bool> fails = false;  // the next wait on the host reports a fault
 
   int count() const override { return count_; }
@@ -88,8 +89,36 @@ class HostRankDevices : public RankDevices {
     expect(stream);
     std::memcpy(to, from, bytes);
   }
+  void move(void* to, const void* from, std::size_t bytes, Stream stream) override {
+    expect(stream);
+    std::memcpy(to, from, bytes);
+  }
+  void add(void* sum, DType of_sum, const void* addend, DType of_addend, std::int64_t count, Stream stream) override {
+    expect(stream);
+    ++additions;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float all = value(sum, of_sum, i) + value(addend, of_addend, i);
+      if (of_sum == DType::f32)
+        std::memcpy(static_cast<std::byte*>(sum) + 4 * i, &all, 4);
+      else
+        narrow(static_cast<std::byte*>(sum) + 2 * i, &all, 1, stream);
+    }
+  }
+  void narrow(void* to, const float* from, std::int64_t count, Stream stream) override {
+    expect(stream);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const BFloat16 rounded = to_bf16(from[i]);
+      std::memcpy(static_cast<std::byte*>(to) + 2 * i, &rounded, 2);
+    }
+  }
 
  private:
+  static float value(const void* from, DType dtype, std::int64_t i) {
+    if (dtype == DType::f32) return static_cast<const float*>(from)[i];
+    BFloat16 narrow_value;
+    std::memcpy(&narrow_value, static_cast<const std::byte*>(from) + 2 * i, 2);
+    return to_float(narrow_value);
+  }
   static int& current() {
     thread_local int device = 0;
     return device;

@@ -12,7 +12,7 @@
 
 #include "host_rank_devices.h"
 #include "impls/substrate/fabric/collectives.h"
-#include "impls/substrate/fabric/rank.h"
+#include "rank_programs_for_tests.h"
 #if __has_include(<nccl.h>)
 #include <nccl.h>
 #define ASSAY_HAVE_NCCL_HEADER 1
@@ -24,9 +24,6 @@ namespace {
 using nccl::HostRankDevices;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-constexpr Tag kToken{.value = 7, .name = "token"};
-constexpr Tag kOther{.value = 8, .name = "other"};
 
 std::string planted_nccl() {
   return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "libfixture_nccl.so").string();
@@ -46,33 +43,6 @@ class NcclRanks : public ::testing::Test {
   int (*made_)() = nullptr;
   int (*living_)() = nullptr;
 };
-
-Buffer number(Rank& rank, double value) {
-  Buffer buffer = rank.allocate("number", Memory::workspace, sizeof(double));
-  buffer.write<double>()[0] = value;
-  return buffer;
-}
-
-Task<> sum_around_ring(Rank& rank, std::vector<double>& sums) {
-  Buffer held = number(rank, rank.id() + 1.0);
-  double sum = 0;
-  for (int hop = 0; hop < rank.size(); ++hop) {
-    auto next = rank.shift(held, +1, {.tag = kToken});
-    co_await rank.compute({.flops = 1}, [&] { sum += held.read<double>()[0]; });
-    held = co_await next;
-  }
-  sums[static_cast<std::size_t>(rank.id())] = sum;
-}
-
-template <class Error, class Body>
-std::string message_of(Body body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 TEST_F(NcclRanks, PassTokensAroundARingOfAnySize) {
   for (int ranks = 1; ranks <= 4; ++ranks) {
@@ -111,22 +81,7 @@ TEST_F(NcclRanks, HaveTheirBuffersOnTheirDevices) {
 
 TEST_F(NcclRanks, MatchMessagesOfAPairInIssueOrder) {
   std::vector<double> got;
-  fabric(2)->run([&](Rank& rank) -> Task<> {
-    if (rank.id() == 0) {
-      const Buffer a = number(rank, 1);
-      const Buffer b = number(rank, 2);
-      Send first = rank.send(a, 1, kToken);
-      Send second = rank.send(b, 1, kToken);
-      co_await second;
-      co_await first;
-    } else {
-      Transfer first = rank.receive(0, {.bytes = 8, .tag = kToken});
-      Transfer second = rank.receive(0, {.bytes = 8, .tag = kToken});
-      const Buffer b = co_await second;
-      const Buffer a = co_await first;
-      got = {a.read<double>()[0], b.read<double>()[0]};
-    }
-  });
+  fabric(2)->run([&](Rank& rank) { return two_messages(rank, got); });
   EXPECT_EQ(got, (std::vector<double>{1, 2}));
 }
 

@@ -7,42 +7,13 @@
 #include <vector>
 
 #include "impls/substrate/fabric/threads.h"
+#include "rank_programs_for_tests.h"
 
 namespace assay::substrate {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-constexpr Tag kToken{.value = 7, .name = "token"};
-constexpr Tag kOther{.value = 8, .name = "other"};
-
-Buffer number(Rank& rank, double value) {
-  Buffer buffer = rank.allocate("number", Memory::workspace, sizeof(double));
-  if (rank.real()) buffer.write<double>()[0] = value;
-  return buffer;
-}
-
-Task<> sum_around_ring(Rank& rank, std::vector<double>& sums) {
-  Buffer held = number(rank, rank.id() + 1.0);
-  double sum = 0;
-  for (int hop = 0; hop < rank.size(); ++hop) {
-    auto next = rank.shift(held, +1, {.tag = kToken});
-    co_await rank.compute({.flops = 1}, [&] { sum += held.read<double>()[0]; });
-    held = co_await next;
-  }
-  if (rank.real()) sums[static_cast<std::size_t>(rank.id())] = sum;
-}
-
-template <class Error, class Body>
-std::string message_of(Body body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 class RingOfRanks : public ::testing::TestWithParam<int> {};
 
@@ -68,22 +39,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, RingOfRanks, ::testing::Values(1, 2, 3, 4, 8));
 TEST(Rank, MessagesOfAPairMatchInIssueOrder) {
   ThreadsFabric fabric(2);
   std::vector<double> got;
-  fabric.run([&](Rank& rank) -> Task<> {
-    if (rank.id() == 0) {
-      const Buffer a = number(rank, 1);
-      const Buffer b = number(rank, 2);
-      Send first = rank.send(a, 1, kToken);
-      Send second = rank.send(b, 1, kToken);
-      co_await second;
-      co_await first;
-    } else {
-      Transfer first = rank.receive(0, {.bytes = 8, .tag = kToken});
-      Transfer second = rank.receive(0, {.bytes = 8, .tag = kToken});
-      const Buffer b = co_await second;
-      const Buffer a = co_await first;
-      got = {a.read<double>()[0], b.read<double>()[0]};
-    }
-  });
+  fabric.run([&](Rank& rank) { return two_messages(rank, got); });
   EXPECT_EQ(got, (std::vector<double>{1, 2}));
 }
 

@@ -26,6 +26,15 @@ class NcclFabric::Place final : public BufferPlace {
   void fill(std::byte* data, unsigned char value, std::size_t bytes) override {
     devices_->fill(data, value, bytes, stream_);
   }
+  void copy(std::byte* to, const std::byte* from, std::size_t bytes) override {
+    devices_->move(to, from, bytes, stream_);
+  }
+  void add(std::byte* sum, DType of_sum, const std::byte* addend, DType of_addend, std::int64_t count) override {
+    devices_->add(sum, of_sum, addend, of_addend, count, stream_);
+  }
+  void narrow(std::byte* to, const float* from, std::int64_t count) override {
+    devices_->narrow(to, from, count, stream_);
+  }
   Stream stream() const override { return stream_; }
 
  private:

@@ -2,7 +2,10 @@
 // The devices of the ranks as the nccl fabric needs them: streams, events and memory of more than one GPU. The CUDA
 // runtime is behind it (substrate/cuda/cuda_rank_devices.h); tests have one on host memory.
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+
+#include "impls/substrate/dtype.h"
 
 struct CUstream_st;
 
@@ -38,6 +41,10 @@ class RankDevices {
   virtual void* allocate(std::size_t bytes, Stream stream) = 0;
   virtual void release(void* memory, Stream stream) noexcept = 0;
   virtual void fill(void* memory, unsigned char value, std::size_t bytes, Stream stream) = 0;
+  // On the device; as BufferPlace has them.
+  virtual void move(void* to, const void* from, std::size_t bytes, Stream stream) = 0;
+  virtual void add(void* sum, DType of_sum, const void* addend, DType of_addend, std::int64_t count, Stream stream) = 0;
+  virtual void narrow(void* to, const float* from, std::int64_t count, Stream stream) = 0;
   // Between host and device, whichever either address is; back when done.
   virtual void copy(void* to, const void* from, std::size_t bytes, Stream stream) = 0;
 };

@@ -163,6 +163,17 @@ TEST_F(CompiledProbes, AtomicsAndBarriersAreNotFoldedTogether) {
     EXPECT_GT(kernel.count("barrier.cluster.arrive"), 0U);
 }
 
+TEST_F(CompiledProbes, AdditionsOfCollectivesMoveSixteenBytesWhereTheyCan) {
+  for (const std::string arch : {"sm_80", "sm_90a"}) {
+    const std::vector<Kernel> all = of(arch, "add_kernel<");
+    EXPECT_EQ(all.size(), 4U) << arch << ": three sums and a rounding";
+    for (const Kernel& kernel : all) {
+      EXPECT_GT(kernel.count("ld.global.v4"), 0U) << kernel.what();
+      EXPECT_GT(kernel.count("st.global.v4"), 0U) << kernel.what();
+    }
+  }
+}
+
 TEST_F(CompiledProbes, KernelsBoundByMemoryMoveSixteenBytesAtATime) {
   for (const std::string arch : {"sm_80", "sm_90a"}) {
     for (const char* name : {"rms_norm_kernel", "rope_kernel"}) {

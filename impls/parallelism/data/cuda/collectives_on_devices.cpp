@@ -1,7 +1,8 @@
-#include "impls/parallelism/data/cuda/nccl_collectives.h"
+#include "impls/parallelism/data/cuda/collectives_on_devices.h"
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <utility>
 
 #include "datasets/user_error.h"
@@ -37,9 +38,9 @@ class DeviceData final : public CollectiveData {
   void outputs_from_ranks() override {
     for (int r = 0; r < problem_.ranks; ++r) fabric_->copy(r, output(r), at(r).out.get(), out_bytes(r));
   }
-  const std::byte* in(int rank) const { return at(rank).in.get(); }
+  const std::byte* given(int rank) override { return at(rank).in.get(); }
+  std::byte* result(int rank) override { return at(rank).out.get(); }
   std::byte* zeros(int rank) const { return at(rank).zeros.get(); }
-  std::byte* out(int rank) const { return at(rank).out.get(); }
 
  private:
   struct Part {
@@ -59,13 +60,13 @@ class DeviceData final : public CollectiveData {
 };
 
 // What rank r puts into its stream.
-void call(NcclFabric& fabric, const CollectiveProblem& p, int r, const DeviceData& data) {
+void call(NcclFabric& fabric, const CollectiveProblem& p, int r, DeviceData& data) {
   const auto& nccl = fabric.library();
   auto* const comm = fabric.world(r);
   auto* const stream = fabric.stream(r);
   const Type type = p.dtype == DType::f32 ? Type::f32 : Type::bf16;
-  const std::byte* const in = p.leave_out == r ? data.zeros(r) : data.in(r);
-  std::byte* const out = data.out(r);
+  const std::byte* const in = p.leave_out == r ? data.zeros(r) : data.given(r);
+  std::byte* const out = data.result(r);
   const auto lost = static_cast<std::size_t>(p.last_element_lost ? 1 : 0);
   const std::size_t whole = static_cast<std::size_t>(p.elements) - lost;
   const std::size_t part = static_cast<std::size_t>(p.part_elements(0)) - lost;
@@ -91,11 +92,36 @@ RankProgram program_of(const CollectiveProblem& problem, const std::shared_ptr<N
   return [problem, fabric](Rank& rank, ProgramData* data) -> Task<> {
     // The closure's copies live as long as the coroutine: the scheme that holds it outlives the run.
     co_await rank.copy(problem.elements * size_of(problem.dtype),
-                       [&] { call(*fabric, problem, rank.id(), static_cast<const DeviceData&>(*data)); });
+                       [&] { call(*fabric, problem, rank.id(), static_cast<DeviceData&>(*data)); });
   };
 }
 
+ProgramScheme scheme_of(const CollectiveProblem& problem, const std::shared_ptr<NcclFabric>& fabric,
+                        const std::function<RankProgram(const CollectiveProblem&)>& program) {
+  ProgramScheme scheme{.ranks = problem.ranks,
+                       .work = {.bytes = 2.0 * static_cast<double>(problem.elements * size_of(problem.dtype))},
+                       .program = program(problem),
+                       .data = [problem, fabric](std::optional<int>) -> std::unique_ptr<ProgramData> {
+                         return std::make_unique<DeviceData>(problem, fabric);
+                       }};
+  scheme.fabric = fabric;
+  if (problem.ranks > 1) {
+    CollectiveProblem silent = problem;
+    // The root of a broadcast; before all others in a scan, of which the last rank is in no result.
+    silent.leave_out = problem.collective == "broadcast" || problem.collective == "scan" ? 0 : problem.ranks / 2;
+    scheme.mutants.push_back({"one-rank-left-out", program(silent)});
+  }
+  CollectiveProblem wrong = problem;
+  wrong.last_element_lost = true;
+  scheme.mutants.push_back({"last-element-lost", program(wrong)});
+  return scheme;
+}
+
 }  // namespace
+
+ProgramScheme own_collective(const CollectiveProblem& problem, const std::shared_ptr<NcclFabric>& fabric) {
+  return scheme_of(problem, fabric, [](const CollectiveProblem& each) { return collective_program(each); });
+}
 
 void check_nccl_collective(const CollectiveProblem& problem) {
   if (problem.collective == "scan") throw UserError("collective: found scan, which NCCL does not have");
@@ -106,22 +132,9 @@ void check_nccl_collective(const CollectiveProblem& problem) {
 
 ProgramScheme nccl_collective(const CollectiveProblem& problem, const std::shared_ptr<NcclFabric>& fabric) {
   fabric->world(0);  // made before any rank's program
-  ProgramScheme scheme{.ranks = problem.ranks,
-                       .work = {.bytes = 2.0 * static_cast<double>(problem.elements * size_of(problem.dtype))},
-                       .program = program_of(problem, fabric),
-                       .data = [problem, fabric](std::optional<int>) -> std::unique_ptr<ProgramData> {
-                         return std::make_unique<DeviceData>(problem, fabric);
-                       }};
-  scheme.fabric = fabric;
+  ProgramScheme scheme =
+      scheme_of(problem, fabric, [&](const CollectiveProblem& each) { return program_of(each, fabric); });
   scheme.counts_messages = false;
-  if (problem.ranks > 1) {
-    CollectiveProblem silent = problem;
-    silent.leave_out = problem.collective == "broadcast" ? 0 : problem.ranks / 2;
-    scheme.mutants.push_back({"one-rank-left-out", program_of(silent, fabric)});
-  }
-  CollectiveProblem wrong = problem;
-  wrong.last_element_lost = true;
-  scheme.mutants.push_back({"last-element-lost", program_of(wrong, fabric)});
   return scheme;
 }
 
