@@ -17,6 +17,12 @@ __global__ void __launch_bounds__(BackwardTile<kHeadDim>::kThreads, 1)
 }
 
 template <class Element, int kHeadDim>
+__global__ void __launch_bounds__(BackwardTile<kHeadDim>::kThreads, 1)
+    flash_attention_2_backward_part_kernel(const __grid_constant__ BackwardProblem problem) {
+  backward_block<Element, kHeadDim, true>(problem);
+}
+
+template <class Element, int kHeadDim>
 __global__ void __launch_bounds__(4 * kWarp) round_d_q_kernel(const __grid_constant__ BackwardProblem problem) {
   round_d_q_block<Element, kHeadDim>(problem);
 }
@@ -37,6 +43,16 @@ void flash_attention_2_backward(const BackwardProblem& problem, int head_dim, El
            Tile::kThreads, Tile::kSharedBytes, stream, problem);
     launch(round_d_q_kernel<Element, kHeadDim>, by_rows, 4 * kWarp, 0, stream, problem);
   });
+}
+
+void flash_attention_2_backward_part(const BackwardProblem& problem, int head_dim, CUstream_st* stream) {
+  const auto with = [&]<int kHeadDim>() {
+    using Tile = BackwardTile<kHeadDim>;
+    launch(flash_attention_2_backward_part_kernel<Bf16, kHeadDim>,
+           Grid{parts(problem.forward.mask.keys, Tile::kKeys), problem.forward.kv_heads, problem.forward.batch},
+           Tile::kThreads, Tile::kSharedBytes, stream, problem);
+  };
+  for_head_dim(head_dim, with);
 }
 
 }  // namespace assay::attention::cuda

@@ -42,7 +42,26 @@ ASSAY_DEVICE void round_d_q_block(const BackwardProblem& problem) {
   }
 }
 
-template <class Element, int kHeadDim>
+// This warp's 16 rows of dK or dV, times `factor`, added to float32; nobody else has these rows.
+template <int kTiles>
+ASSAY_DEVICE void add_gradient(const float (&c)[1][kTiles][4], float factor, int row0, int first, const WideMatrix& to,
+                               int b, int kv, int first_row, int rows, int lane) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int row = row0 + accumulator_row(lane, half * 2);
+    if (row >= rows) continue;
+    float* const line = to.at(b, kv, first_row + row) + first + accumulator_column(lane, 0);
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e)
+        store_global(line + j * 8 + e, fused(c[0][j][half * 2 + e], factor, load_global(line + j * 8 + e)));
+    }
+  }
+}
+
+// `kPart`: as flash_attention_2_backward_part().
+template <class Element, int kHeadDim, bool kPart = false>
 ASSAY_DEVICE void backward_block(const BackwardProblem& problem) {
   using Tile = BackwardTile<kHeadDim>;
   constexpr int kOwn = kHeadDim / Tile::kColumnSplits;  // columns of dK and dV a warp has
@@ -201,11 +220,17 @@ ASSAY_DEVICE void backward_block(const BackwardProblem& problem) {
     }
   }
   copy_wait<0>();
-  barrier();  // K and V have been read by all: dK and dV leave through their tiles
-  store_gradient<Element, kHeadDim>(d_k, problem.forward.scale, k_tile, key_row, own_first, problem.d_k, b, kv,
-                                    sequence.first_key + first_key, mask.keys - first_key, lane);
-  store_gradient<Element, kHeadDim>(d_v, 1.0F, v_tile, key_row, own_first, problem.d_v, b, kv,
-                                    sequence.first_key + first_key, mask.keys - first_key, lane);
+  const int rows = mask.keys - first_key;
+  if constexpr (kPart) {
+    add_gradient(d_k, problem.forward.scale, key_row, own_first, problem.wide_d_k, b, kv, first_key, rows, lane);
+    add_gradient(d_v, 1.0F, key_row, own_first, problem.wide_d_v, b, kv, first_key, rows, lane);
+  } else {
+    barrier();  // K and V have been read by all: dK and dV leave through their tiles
+    store_gradient<Element, kHeadDim>(d_k, problem.forward.scale, k_tile, key_row, own_first, problem.d_k, b, kv,
+                                      sequence.first_key + first_key, rows, lane);
+    store_gradient<Element, kHeadDim>(d_v, 1.0F, v_tile, key_row, own_first, problem.d_v, b, kv,
+                                      sequence.first_key + first_key, rows, lane);
+  }
 }
 
 }  // namespace assay::attention::cuda

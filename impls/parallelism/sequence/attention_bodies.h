@@ -20,6 +20,14 @@ class AttentionBodies {
   virtual void attend(substrate::Rank& rank, const BlockShape& shape, const std::byte* q, Positions q_positions,
                       const std::byte* k, const std::byte* v, Positions k_positions, Merge merge, float* acc,
                       float* lse) const = 0;
+  // delta = rowsum(dO * O), O as stored in the dtype.
+  virtual void row_delta(substrate::Rank& rank, const BlockShape& shape, const std::byte* d_out, const std::byte* o,
+                         std::int64_t rows, float* delta) const = 0;
+  // block_backward(): dQ is added to, dK and dV are overwritten.
+  virtual void attend_backward(substrate::Rank& rank, const BlockShape& shape, const std::byte* q,
+                               Positions q_positions, const std::byte* k, const std::byte* v, Positions k_positions,
+                               const std::byte* d_out, const float* lse, const float* delta, float* dq, float* dk,
+                               float* dv) const = 0;
   // float32 -> dtype.
   virtual void store(substrate::Rank& rank, substrate::DType dtype, const float* from, std::int64_t count,
                      std::byte* to) const = 0;

@@ -19,6 +19,7 @@
 #include "impls/parallelism/sequence/ring_attention_case.h"
 #include "impls/parallelism/sequence/ring_attention_claims.h"
 #include "impls/parallelism/sequence/sequence_case.h"
+#include "impls/substrate/fabric/reduction.h"
 
 namespace assay::parallelism {
 
@@ -114,9 +115,9 @@ Task<> ring_attention_backward(Rank& rank, const RingPlan& plan, RingShard& shar
   const BlockShape& shape = plan.block;
   Buffer delta = rank.allocate("delta", Memory::workspace, plan.rows(me) * 4);
   co_await rank.compute(plan.pointwise_work(plan.q_elements(me), 2.0 * size_of(plan.problem.dtype)), [&] {
-    row_delta(shape, shard.d_out.read<std::byte>().data(), shard.o.read<std::byte>().data(), plan.rows(me),
-              delta.write<float>().data());
-    std::ranges::fill(shard.dq.write<float>(), 0.0F);
+    plan.bodies->row_delta(rank, shape, shard.d_out.read<std::byte>().data(), shard.o.read<std::byte>().data(),
+                           plan.rows(me), delta.write<float>().data());
+    substrate::fill_with(shard.dq, 0);
   });
 
   Buffer travelling;
@@ -136,10 +137,10 @@ Task<> ring_attention_backward(Rank& rank, const RingPlan& plan, RingShard& shar
         const std::vector<std::int64_t> positions = plan.layout.positions(source);
         const std::byte* kv = held->read<std::byte>().data();
         float* gradient = part.write<float>().data();
-        block_backward(shape, shard.q.read<std::byte>().data(), shard.positions, kv, kv + plan.kv_bytes(source) / 2,
-                       positions, shard.d_out.read<std::byte>().data(), shard.lse.read<float>().data(),
-                       delta.read<float>().data(), shard.dq.write<float>().data(), gradient,
-                       gradient + plan.kv_elements(source) / 2);
+        plan.bodies->attend_backward(rank, shape, shard.q.read<std::byte>().data(), shard.positions, kv,
+                                     kv + plan.kv_bytes(source) / 2, positions, shard.d_out.read<std::byte>().data(),
+                                     shard.lse.read<float>().data(), delta.read<float>().data(),
+                                     shard.dq.write<float>().data(), gradient, gradient + plan.kv_elements(source) / 2);
       });
     }
     if (!arriving) {
@@ -147,11 +148,8 @@ Task<> ring_attention_backward(Rank& rank, const RingPlan& plan, RingShard& shar
     } else {
       sum = co_await *arriving;
       if (part)
-        co_await rank.compute(plan.pointwise_work(plan.kv_elements(source), 12), [&] {
-          const auto from = part.read<float>();
-          const auto to = sum.write<float>();
-          for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
-        });
+        co_await rank.compute(plan.pointwise_work(plan.kv_elements(source), 12),
+                              [&] { substrate::add_into(sum, part, substrate::DType::f32); });
       part = Buffer();
     }
     if (ranks > 1)  // the last of these brings the sums of the rank's own block home
@@ -182,7 +180,10 @@ Task<> sharded_layer(Rank& rank, const SequencePlan& plan, SequenceMemory memory
   co_await backward(rank, shard);
   if (!rank.real()) co_return;
   const auto gradients = shard.d_kv.read<std::byte>();
-  std::memcpy(memory.d_kv, gradients.data(), gradients.size());
+  if (const auto place = rank.place())
+    place->copy(memory.d_kv, gradients.data(), gradients.size());
+  else
+    std::memcpy(memory.d_kv, gradients.data(), gradients.size());
 }
 
 Task<> ring_attention_layer(Rank& rank, const RingPlan& plan, SequenceMemory memory) {

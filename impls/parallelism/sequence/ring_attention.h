@@ -16,7 +16,7 @@ struct RingPlan : SequencePlan {
 
   int hops;  // P; less is wrong, and the gate has to notice
   Merge merge = merge_rescaled;
-  const AttentionBodies* bodies = &host_bodies();  // of the forward pass; the backward pass computes on the host
+  const AttentionBodies* bodies = &host_bodies();
 
   // After `hop` hops rank r holds the block of rank r - hop.
   int source(int rank, int hop) const { return (rank + problem.ranks - hop % problem.ranks) % problem.ranks; }

@@ -66,6 +66,16 @@ Findings flash_attention_2_backward(const BackwardProblem& problem, int head_dim
   });
 }
 
+Findings flash_attention_2_backward_part(const BackwardProblem& problem, int head_dim, std::vector<Region>& memory,
+                                         std::uint64_t order) {
+  return for_head_dim(head_dim, [&]<int kHeadDim>() {
+    using Tile = BackwardTile<kHeadDim>;
+    return run({parts(problem.forward.mask.keys, Tile::kKeys), problem.forward.kv_heads, problem.forward.batch,
+                Tile::kThreads, Tile::kSharedBytes, order},
+               memory, [&] { backward_block<Bf16, kHeadDim, true>(problem); });
+  });
+}
+
 Findings naive_attention(const NaiveProblem& problem, int head_dim, ElementType element, std::vector<Region>& memory,
                          std::uint64_t order) {
   return for_kernel(head_dim, element, [&]<class Element, int kHeadDim>() {

@@ -19,6 +19,8 @@ Findings flash_decoding(const DecodeProblem& problem, int head_dim, ElementType 
 // D, the gradients, and the rounding of dQ; clears the sums of dQ first.
 Findings flash_attention_2_backward(const BackwardProblem& problem, int head_dim, ElementType element,
                                     std::vector<Region>& memory, std::uint64_t order);
+Findings flash_attention_2_backward_part(const BackwardProblem& problem, int head_dim, std::vector<Region>& memory,
+                                         std::uint64_t order);
 Findings naive_attention(const NaiveProblem& problem, int head_dim, ElementType element, std::vector<Region>& memory,
                          std::uint64_t order);
 Findings flash_attention_1(const FlashAttention1Problem& problem, int head_dim, ElementType element,

@@ -1,5 +1,6 @@
 #pragma once
-// Bodies of sharded attention on a rank's GPU: the flash kernel on each run of neighbouring positions, then a merge.
+// Bodies of sharded attention on a rank's GPU: the flash kernels on each pair of runs of positions that lie equally
+// far apart, then a merge, or sums of gradients.
 #include "impls/parallelism/sequence/attention_bodies.h"
 
 namespace assay::parallelism::cuda {
@@ -15,6 +16,11 @@ class DeviceBodies final : public AttentionBodies {
   void attend(substrate::Rank& rank, const BlockShape& shape, const std::byte* q, Positions q_positions,
               const std::byte* k, const std::byte* v, Positions k_positions, Merge merge, float* acc,
               float* lse) const override;
+  void row_delta(substrate::Rank& rank, const BlockShape& shape, const std::byte* d_out, const std::byte* o,
+                 std::int64_t rows, float* delta) const override;
+  void attend_backward(substrate::Rank& rank, const BlockShape& shape, const std::byte* q, Positions q_positions,
+                       const std::byte* k, const std::byte* v, Positions k_positions, const std::byte* d_out,
+                       const float* lse, const float* delta, float* dq, float* dk, float* dv) const override;
   void store(substrate::Rank& rank, substrate::DType dtype, const float* from, std::int64_t count,
              std::byte* to) const override;
 

@@ -22,7 +22,6 @@ std::vector<harness::Axis> axes() {
   const auto count = [](std::int64_t value) { return harness::Value(value); };
   const auto bf16 = harness::Value(std::string("bf16"));
   std::vector<harness::Axis> out = sequence_axes();
-  std::erase_if(out, [](const harness::Axis& axis) { return axis.name == "backward"; });
   for (harness::Axis& axis : out) {
     if (axis.name == "ranks") axis.defaults = {count(1)};
     if (axis.name == "ranks") axis.help = "ranks P that share a sequence, a GPU each";

@@ -57,6 +57,56 @@ __global__ void __launch_bounds__(kThreads) merge_kernel(const __grid_constant__
   }
 }
 
+// Where row `row` of [batch][heads][rows] is in [batch][tokens][heads].
+__device__ std::int64_t place_of(const QueryRows& p, std::int64_t row) {
+  const std::int64_t i = row % p.rows;
+  const std::int64_t h = row / p.rows % p.heads;
+  const std::int64_t b = row / p.rows / p.heads;
+  return (b * p.tokens + p.first + i) * p.heads + h;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    gather_kernel(const QueryRows p, std::int64_t all, const float* from, float* to) {
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kThreads;
+  for (std::int64_t i = blockIdx.x * static_cast<std::int64_t>(kThreads) + threadIdx.x; i < all; i += step)
+    to[i] = from[place_of(p, i)];
+}
+
+// A warp a row.
+__global__ void __launch_bounds__(kThreads)
+    add_scaled_kernel(const QueryRows p, std::int64_t all, int head_dim, const float* from, float scale, float* to) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (std::int64_t row = blockIdx.x * static_cast<std::int64_t>(kWarps) + threadIdx.x / 32; row < all;
+       row += static_cast<std::int64_t>(gridDim.x) * kWarps) {
+    const auto* const part = reinterpret_cast<const float2*>(from + row * head_dim);
+    auto* const sum = reinterpret_cast<float2*>(to + place_of(p, row) * head_dim);
+    for (int x = lane; x < head_dim / 2; x += 32) {
+      const float2 add = part[x];
+      float2 all_of = sum[x];
+      all_of.x += scale * add.x;
+      all_of.y += scale * add.y;
+      sum[x] = all_of;
+    }
+  }
+}
+
+// A warp a row.
+__global__ void __launch_bounds__(kThreads)
+    row_delta_kernel(const __nv_bfloat162* d_out, const __nv_bfloat162* o, std::int64_t rows, int pairs, float* delta) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (std::int64_t row = blockIdx.x * static_cast<std::int64_t>(kWarps) + threadIdx.x / 32; row < rows;
+       row += static_cast<std::int64_t>(gridDim.x) * kWarps) {
+    float dot = 0;
+    for (int x = lane; x < pairs; x += 32) {
+      const float2 a = __bfloat1622float2(d_out[row * pairs + x]);
+      const float2 b = __bfloat1622float2(o[row * pairs + x]);
+      dot += a.x * b.x + a.y * b.y;
+    }
+    for (int mask = 16; mask > 0; mask /= 2) dot += __shfl_xor_sync(0xffffffffU, dot, mask);
+    if (lane == 0) delta[row] = dot;
+  }
+}
+
 __global__ void __launch_bounds__(kThreads) store_kernel(const float* from, std::int64_t eights, std::uint16_t* to) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kThreads;
   for (std::int64_t i = blockIdx.x * static_cast<std::int64_t>(kThreads) + threadIdx.x; i < eights; i += step) {
@@ -80,6 +130,30 @@ void launch_merge(const MergeProblem& problem, CUstream_st* stream) {
   if (rows == 0) return;
   merge_kernel<<<blocks_for(rows, kWarps), kThreads, 0, stream>>>(problem);
   check_launch("merging a block");
+}
+
+void launch_gather(const QueryRows& rows, const float* from, float* to, CUstream_st* stream) {
+  const std::int64_t all = static_cast<std::int64_t>(rows.batch) * rows.rows * rows.heads;
+  if (all == 0) return;
+  gather_kernel<<<blocks_for(all, kThreads), kThreads, 0, stream>>>(rows, all, from, to);
+  check_launch("gathering rows of a head");
+}
+
+void launch_add_scaled(const QueryRows& rows, int head_dim, const float* from, float scale, float* to,
+                       CUstream_st* stream) {
+  const std::int64_t all = static_cast<std::int64_t>(rows.batch) * rows.rows * rows.heads;
+  if (all == 0) return;
+  add_scaled_kernel<<<blocks_for(all, kWarps), kThreads, 0, stream>>>(rows, all, head_dim, from, scale, to);
+  check_launch("adding to dQ");
+}
+
+void launch_row_delta(const std::byte* d_out, const std::byte* o, std::int64_t rows, int head_dim, float* delta,
+                      CUstream_st* stream) {
+  if (rows == 0) return;
+  row_delta_kernel<<<blocks_for(rows, kWarps), kThreads, 0, stream>>>(reinterpret_cast<const __nv_bfloat162*>(d_out),
+                                                                      reinterpret_cast<const __nv_bfloat162*>(o), rows,
+                                                                      head_dim / 2, delta);
+  check_launch("multiplying dO by O");
 }
 
 void launch_store_bf16(const float* from, std::int64_t count, std::uint16_t* to, CUstream_st* stream) {

@@ -1,6 +1,7 @@
 #pragma once
-// The kernels between the blocks of a ring: what the flash kernel made of one block of keys is merged into the running
-// result. No CUDA header is needed to call them.
+// The kernels between the blocks of a ring: what the flash kernels made of one block of keys is merged into the running
+// result, or added to it. No CUDA header is needed to call them.
+#include <cstddef>
 #include <cstdint>
 
 struct CUstream_st;
@@ -23,6 +24,19 @@ struct MergeProblem {
   bool rescale = true;  // false adds O2 as it is: wrong, and the gate has to notice
 };
 void launch_merge(const MergeProblem& problem, CUstream_st* stream);
+
+// Rows [first, first + rows) of a rank's `tokens`, of all heads.
+struct QueryRows {
+  int batch = 1, tokens = 0, first = 0, rows = 0, heads = 1;
+};
+// What the backward kernel reads by head: to[batch][heads][rows] = from[batch][tokens][heads] of these rows.
+void launch_gather(const QueryRows& rows, const float* from, float* to, CUstream_st* stream);
+// to[batch][tokens][heads][d] += scale from[batch][heads][rows][d].
+void launch_add_scaled(const QueryRows& rows, int head_dim, const float* from, float scale, float* to,
+                       CUstream_st* stream);
+// delta[row] = sum over d of dO O, bf16 [rows][d], in float32.
+void launch_row_delta(const std::byte* d_out, const std::byte* o, std::int64_t rows, int head_dim, float* delta,
+                      CUstream_st* stream);
 
 // bf16(from), rounded to nearest even. `count` is a multiple of 8.
 void launch_store_bf16(const float* from, std::int64_t count, std::uint16_t* to, CUstream_st* stream);

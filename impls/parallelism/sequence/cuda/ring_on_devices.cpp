@@ -19,9 +19,17 @@ class DeviceData final : public SequenceData {
  public:
   DeviceData(const SequencePlan& plan, std::shared_ptr<NcclFabric> fabric)
       : SequenceData(plan), fabric_(std::move(fabric)) {
-    for (int r = 0; r < plan.problem.ranks; ++r)
-      parts_.push_back({fabric_->allocate(r, size(plan.q_bytes(r))), fabric_->allocate(r, size(plan.kv_bytes(r))),
-                        fabric_->allocate(r, size(plan.q_bytes(r))), fabric_->allocate(r, size(plan.rows(r) * 4))});
+    for (int r = 0; r < plan.problem.ranks; ++r) {
+      parts_.push_back({.q = fabric_->allocate(r, size(plan.q_bytes(r))),
+                        .kv = fabric_->allocate(r, size(plan.kv_bytes(r))),
+                        .o = fabric_->allocate(r, size(plan.q_bytes(r))),
+                        .lse = fabric_->allocate(r, size(plan.rows(r) * 4))});
+      if (!plan.problem.backward) continue;
+      Part& part = parts_.back();
+      part.d_out = fabric_->allocate(r, size(plan.q_bytes(r)));
+      part.dq = fabric_->allocate(r, size(plan.q_elements(r) * 4));
+      part.d_kv = fabric_->allocate(r, size(plan.gradient_bytes(r)));
+    }
   }
 
   void draw(std::uint64_t seed) override {
@@ -30,17 +38,27 @@ class DeviceData final : public SequenceData {
       const SequenceMemory host = SequenceData::memory(r);
       fabric_->copy(r, at(r).q.get(), host.q, size(plan().q_bytes(r)));
       fabric_->copy(r, at(r).kv.get(), host.kv, size(plan().kv_bytes(r)));
+      if (at(r).d_out) fabric_->copy(r, at(r).d_out.get(), host.d_out, size(plan().q_bytes(r)));
     }
   }
   SequenceMemory memory(int rank) override {
     const Part& part = at(rank);
-    return {.q = part.q.get(), .kv = part.kv.get(), .o = part.o.get(), .lse = part.lse.get()};
+    return {.q = part.q.get(),
+            .kv = part.kv.get(),
+            .o = part.o.get(),
+            .lse = part.lse.get(),
+            .d_out = part.d_out.get(),
+            .dq = part.dq.get(),
+            .d_kv = part.d_kv.get()};
   }
   void outputs_to_ranks() override {
     for (int r = 0; r < ranks(); ++r) {
       const SequenceMemory host = SequenceData::memory(r);
       fabric_->copy(r, at(r).o.get(), host.o, size(plan().q_bytes(r)));
       fabric_->copy(r, at(r).lse.get(), host.lse, size(plan().rows(r) * 4));
+      if (!at(r).dq) continue;
+      fabric_->copy(r, at(r).dq.get(), host.dq, size(plan().q_elements(r) * 4));
+      fabric_->copy(r, at(r).d_kv.get(), host.d_kv, size(plan().gradient_bytes(r)));
     }
   }
   void outputs_from_ranks() override {
@@ -48,12 +66,16 @@ class DeviceData final : public SequenceData {
       const SequenceMemory host = SequenceData::memory(r);
       fabric_->copy(r, host.o, at(r).o.get(), size(plan().q_bytes(r)));
       fabric_->copy(r, host.lse, at(r).lse.get(), size(plan().rows(r) * 4));
+      if (!at(r).dq) continue;
+      fabric_->copy(r, host.dq, at(r).dq.get(), size(plan().q_elements(r) * 4));
+      fabric_->copy(r, host.d_kv, at(r).d_kv.get(), size(plan().gradient_bytes(r)));
     }
   }
 
  private:
   struct Part {
     std::shared_ptr<std::byte> q, kv, o, lse;
+    std::shared_ptr<std::byte> d_out, dq, d_kv;  // backward only
   };
   static std::size_t size(std::int64_t bytes) { return static_cast<std::size_t>(bytes); }
   int ranks() const { return plan().problem.ranks; }
@@ -76,7 +98,6 @@ void check_device_problem(const SequenceProblem& problem) {
   if (problem.head_dim != 64 && problem.head_dim != 128 && problem.head_dim != 256)
     throw UserError(fmt::format("head_dim: found {}, expected 64, 128 or 256 on fabric nccl", problem.head_dim));
   if (problem.dtype != substrate::DType::bf16) throw UserError("dtype: found 'fp32', expected bf16 on fabric nccl");
-  if (problem.backward) throw UserError("backward: found 1, expected 0 on fabric nccl");
 }
 
 ProgramScheme ring_on_devices(const SequenceProblem& problem, const std::shared_ptr<NcclFabric>& fabric) {

@@ -180,6 +180,7 @@ TEST_F(CompiledKernels, EachBelongsToARegisteredTechnique) {
   const std::map<std::string, std::string> technique_of = {
       {"flash_attention_2_forward_kernel", "attention/flash-attention-2"},
       {"flash_attention_2_backward_kernel", "attention/flash-attention-2"},
+      {"flash_attention_2_backward_part_kernel", "parallelism/sequence/ring-attention"},
       {"composed_softmax_kernel", "attention/cublas-attention"},
       {"row_dots_kernel", "attention/flash-attention-2"},
       {"round_d_q_kernel", "attention/flash-attention-2"},

@@ -37,6 +37,12 @@ SequenceProblem with(std::int64_t length, int ranks, bool causal, Layout layout 
           .layout = layout};
 }
 
+SequenceProblem backward(SequenceProblem problem, int head_dim = 64) {
+  problem.backward = true;
+  problem.head_dim = head_dim;
+  return problem;
+}
+
 class RingOnDevices : public ::testing::TestWithParam<Shape> {
  protected:
   RingOnDevices() {
@@ -94,15 +100,41 @@ TEST_P(RingOnDevices, PassesTheOracleAndItsMutantsDoNot) {
   EXPECT_GT(data->compare(4).error, 1) << "results of the draw before";
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, RingOnDevices,
-                         ::testing::Values(Shape{"one rank", with(150, 1, true)}, Shape{"causal", with(260, 3, true)},
-                                           Shape{"full, two sequences", with(200, 2, false, Layout::contiguous, 2, 2)},
-                                           Shape{"zigzag, grouped heads", with(301, 2, true, Layout::zigzag, 1)}),
-                         [](const auto& held) { return "case" + std::to_string(held.index); });
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, RingOnDevices,
+    ::testing::Values(Shape{"one rank", with(150, 1, true)}, Shape{"causal", with(260, 3, true)},
+                      Shape{"full, two sequences", with(200, 2, false, Layout::contiguous, 2, 2)},
+                      Shape{"zigzag, grouped heads", with(301, 2, true, Layout::zigzag, 1)},
+                      Shape{"striped", with(200, 3, true, Layout::striped)},
+                      Shape{"one rank, backward", backward(with(150, 1, true))},
+                      Shape{"causal, backward", backward(with(260, 3, true))},
+                      Shape{"full, two sequences, backward", backward(with(130, 2, false, Layout::contiguous, 2, 2))},
+                      Shape{"zigzag, grouped heads, backward", backward(with(201, 2, true, Layout::zigzag, 1))},
+                      Shape{"striped, backward", backward(with(200, 3, true, Layout::striped))},
+                      Shape{"heads of 128, backward", backward(with(110, 2, true), 128)},
+                      Shape{"heads of 256, backward", backward(with(70, 1, true), 256)}),
+    [](const auto& held) { return "case" + std::to_string(held.index); });
+
+TEST_F(RingOnDevices, LaunchesOneKernelForEachPairOfRuns) {
+  const auto launches_of = [&](SequenceProblem problem) {
+    const auto fabric = std::make_shared<NcclFabric>(devices_, library_, problem.ranks);
+    const ProgramScheme scheme = ring_on_devices(problem, fabric);
+    const auto data = scheme.data({});
+    data->draw(1);
+    const int before = flash_launches();
+    run(*fabric, *data, scheme.program);
+    return flash_launches() - before;
+  };
+  const int pairs = 3 * 3;  // of queries and keys over all ranks
+  EXPECT_EQ(launches_of(with(60, 3, true)), 6) << "blocks above the diagonal are passed on unread";
+  EXPECT_EQ(launches_of(with(60, 3, true, Layout::striped)), pairs) << "every third token is one run";
+  EXPECT_EQ(launches_of(backward(with(60, 3, true, Layout::striped))), 2 * pairs);
+  EXPECT_EQ(launches_of(with(60, 3, false, Layout::zigzag)), 5 * 5) << "two runs a rank, whose last has neighbours";
+}
 
 TEST_F(RingOnDevices, GivesBackWhatItAllocates) {
   {
-    const SequenceProblem problem = with(100, 2, true);
+    const SequenceProblem problem = backward(with(100, 2, true));
     const auto fabric = std::make_shared<NcclFabric>(devices_, library_, problem.ranks);
     const ProgramScheme scheme = ring_on_devices(problem, fabric);
     const auto data = scheme.data({});
@@ -127,7 +159,6 @@ TEST(RingOnDevicesProblem, IsRefusedByNameWhereNoKernelIsMadeForIt) {
             "head_dim: found 80, expected 64, 128 or 256 on fabric nccl");
   EXPECT_EQ(refusal([](SequenceProblem& p) { p.dtype = substrate::DType::f32; }),
             "dtype: found 'fp32', expected bf16 on fabric nccl");
-  EXPECT_EQ(refusal([](SequenceProblem& p) { p.backward = true; }), "backward: found 1, expected 0 on fabric nccl");
   EXPECT_EQ(refusal([](SequenceProblem&) {}), "");
 }
 
