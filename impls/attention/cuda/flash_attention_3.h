@@ -4,6 +4,7 @@
 
 #include "impls/attention/cuda/descriptors.h"
 #include "impls/attention/cuda/forward.h"
+#include "impls/attention/cuda/hopper_groups.h"
 
 namespace assay::attention::cuda {
 
@@ -19,20 +20,11 @@ struct FlashAttention3Problem {
 // at d = 256 accumulators leave room for 80 keys at a time, as in the paper, and O leaves through Q's own shared
 // memory.
 template <int kHeadDim>
-struct HopperTile {
-  static constexpr int kGroupThreads = 4 * kWarp;
-  static constexpr int kGroups = 2;  // that compute
-  static constexpr int kThreads = (1 + kGroups) * kGroupThreads;
-  static constexpr int kGroupRows = 64;
+struct HopperTile : HopperGroups {
   static constexpr int kRows = kGroups * kGroupRows;
   static constexpr int kKeys = kHeadDim == 256 ? 80 : 128;
   static constexpr int kSlots = kHeadDim == 64 ? 8 : 4;
   static constexpr bool kOwnOutput = kHeadDim != 256;
-  // Registers a thread: what the launch gives each and how they are shared out afterwards.
-  static constexpr int kLaunchRegisters = 65536 / kThreads / 8 * 8;
-  static constexpr int kLoaderRegisters = 40;
-  static constexpr int kComputeRegisters = 232;
-  static_assert(kLoaderRegisters + kGroups * kComputeRegisters <= (1 + kGroups) * kLaunchRegisters);
 
   static constexpr std::uint32_t kQueryPanelBytes = kGroupRows * kPanelRowBytes;
   static constexpr std::uint32_t kKeyPanelBytes = kKeys * kPanelRowBytes;

@@ -4,6 +4,7 @@
 
 #include "impls/attention/cuda/backward.h"
 #include "impls/attention/cuda/descriptors.h"
+#include "impls/attention/cuda/hopper_groups.h"
 
 namespace assay::attention::cuda {
 
@@ -13,10 +14,7 @@ namespace assay::attention::cuda {
 // and dO tiles through a ring of kSlots. Of dQ of a tile, each group computes one part: one panel's rows at d = 64,
 // half of the columns otherwise.
 template <int kHeadDim>
-struct HopperBackwardTile {
-  static constexpr int kGroupThreads = 4 * kWarp;
-  static constexpr int kGroups = 2;  // that compute
-  static constexpr int kThreads = (1 + kGroups) * kGroupThreads;
+struct HopperBackwardTile : HopperGroups {
   static constexpr int kPanelRows = 64;
   static constexpr int kPanels = kHeadDim == 64 ? 2 : 1;
   static constexpr int kRows = kPanels * kPanelRows;
@@ -24,10 +22,6 @@ struct HopperBackwardTile {
   static constexpr int kKeys = kGroups / kColumnSplits * 64;
   static constexpr int kSlots = kHeadDim == 256 ? 2 : 4;
   static constexpr int kPartColumns = kHeadDim == 256 ? 128 : 64;  // of dQ, 64 rows of them
-  static constexpr int kLaunchRegisters = 65536 / kThreads / 8 * 8;
-  static constexpr int kLoaderRegisters = 40;
-  static constexpr int kComputeRegisters = 232;
-  static_assert(kLoaderRegisters + kGroups * kComputeRegisters <= (1 + kGroups) * kLaunchRegisters);
 
   static constexpr std::uint32_t kKeyPanelBytes = kKeys * kPanelRowBytes;
   static constexpr std::uint32_t kQueryPanelBytes = kRows * kPanelRowBytes;

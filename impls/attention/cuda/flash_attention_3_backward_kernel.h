@@ -17,7 +17,7 @@
 // Before and after: D and LSE by query tiles, rows that do not count with LSE = inf and so P = 0; and dQ rounded.
 #include "impls/attention/cuda/flash_attention_3_backward.h"
 #include "impls/attention/cuda/gradient_rows.h"
-#include "impls/attention/cuda/hopper.h"
+#include "impls/attention/cuda/hopper_products.h"
 #include "impls/attention/cuda/tiles.h"
 
 namespace assay::attention::cuda {
@@ -76,11 +76,12 @@ ASSAY_DEVICE void round_part_block(const BackwardProblem& problem) {
   }
 }
 
-// A block's keys, the query tiles that see them, and addresses in shared memory.
+// A block's keys, the query tiles that see them, and addresses in shared memory. The stream is Q, dO, Q, dO, ...
 template <int kHeadDim>
-struct HopperKeys {
+struct HopperKeys : HopperRing<HopperBackwardTile<kHeadDim>> {
   using Tile = HopperBackwardTile<kHeadDim>;
-  std::uint32_t base;
+  using HopperRing<Tile>::nth;
+  using HopperRing<Tile>::base;
   int b, kv, group_heads;
   int first_key;
   int first_tile, tiles;  // of a head
@@ -92,16 +93,8 @@ struct HopperKeys {
   ASSAY_DEVICE int tile(int t) const { return first_tile + t % tiles; }
   ASSAY_DEVICE int row(int t) const { return tile(t) * Tile::kRows; }
 
-  ASSAY_DEVICE std::uint32_t nth(std::uint32_t first, int n, std::uint32_t bytes) const {
-    return base + first + static_cast<std::uint32_t>(n) * bytes;
-  }
   ASSAY_DEVICE std::uint32_t keys() const { return base; }
   ASSAY_DEVICE std::uint32_t values() const { return base + Tile::kValuesAt; }
-  // Item i of the stream Q, dO, Q, dO, ...
-  ASSAY_DEVICE std::uint32_t slot(int i) const { return nth(Tile::kRingAt, i % Tile::kSlots, Tile::kSlotBytes); }
-  ASSAY_DEVICE std::uint32_t full(int i) const { return nth(Tile::kBarriersAt, i % Tile::kSlots, 8); }
-  ASSAY_DEVICE std::uint32_t free(int i) const { return nth(Tile::kBarriersAt, Tile::kSlots + i % Tile::kSlots, 8); }
-  static ASSAY_DEVICE std::uint32_t parity(int i) { return static_cast<std::uint32_t>(i / Tile::kSlots) & 1U; }
   // Of step t: used as long as its Q.
   ASSAY_DEVICE std::uint32_t statistics(int t) const {
     return nth(Tile::kStatisticsAt, t % (Tile::kSlots / 2), Tile::kStatisticsBytes);
@@ -185,38 +178,6 @@ ASSAY_DEVICE void mask_turned(float (&p)[1][kTiles][4], const Mask& mask, int fi
   }
 }
 
-// C = A B^T starts: 64 rows of A (keys) from `a`, 64 of B (queries) from `b`.
-template <class Element, int kHeadDim, int kTiles>
-ASSAY_DEVICE void start_turned_scores(float (&c)[1][kTiles][4], std::uint32_t a, std::uint32_t b) {
-  using Tile = HopperBackwardTile<kHeadDim>;
-  product_fence(c);
-#pragma unroll
-  for (int k = 0; k < kHeadDim / 16; ++k) {
-    const int panel = k * 16 / kPanelColumns;
-    const std::uint32_t step = static_cast<std::uint32_t>(k * 16 % kPanelColumns) * 2;
-    const std::uint64_t left = operand_by_rows(a + panel * Tile::kKeyPanelBytes + step);
-    const std::uint64_t right = operand_by_rows(b + panel * Tile::kQueryPanelBytes + step);
-    if (k == 0) {
-      multiply_shared<Element, false>(c, left, right);
-    } else {
-      multiply_shared<Element, true>(c, left, right);
-    }
-  }
-  product_commit();
-}
-
-// C += A B starts: A 64 keys by 64 queries in registers, B 64 queries from `b`.
-template <class Element, int kHeadDim, int kTiles>
-ASSAY_DEVICE void start_gradient(float (&c)[1][kTiles][4], std::uint32_t (&a)[1][4][4], std::uint32_t b) {
-  using Tile = HopperBackwardTile<kHeadDim>;
-  product_fence(c, a);
-#pragma unroll
-  for (int k = 0; k < 4; ++k)
-    multiply_left<Element, true>(c[0], a[0][k],
-                                 operand_by_columns(b + k * 16 * kPanelRowBytes, Tile::kQueryPanelBytes));
-  product_commit();
-}
-
 // A computing group.
 template <class Element, int kHeadDim>
 ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKeys<kHeadDim>& at, int group) {
@@ -240,6 +201,11 @@ ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKey
           ? 0
           : static_cast<std::uint32_t>(group * Tile::kPartColumns / kPanelColumns) * Tile::kKeyPanelBytes;
 
+  // Keys in rows, queries in columns.
+  const auto start_scores = [](float(&scores)[1][8][4], std::uint32_t keys, std::uint32_t queries) {
+    start_by_rows<Element, kHeadDim, Tile::kKeyPanelBytes, Tile::kQueryPanelBytes>(scores, keys, queries);
+  };
+
   float d_k[1][kOwn / 8][4];
   float d_v[1][kOwn / 8][4];
   clear(d_k);
@@ -259,9 +225,9 @@ ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKey
       float ds[1][8][4];
       clear(p);
       clear(ds);
-      start_turned_scores<Element, kHeadDim>(p, at.keys() + own_rows, at.slot(q) + panel_row * kPanelRowBytes);
+      start_scores(p, at.keys() + own_rows, at.slot(q) + panel_row * kPanelRowBytes);
       if (panel == 0) wait_phase(at.full(q + 1), at.parity(q + 1));
-      start_turned_scores<Element, kHeadDim>(ds, at.values() + own_rows, at.slot(q + 1) + panel_row * kPanelRowBytes);
+      start_scores(ds, at.values() + own_rows, at.slot(q + 1) + panel_row * kPanelRowBytes);
       product_wait<1>(p, ds_left);
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
@@ -280,7 +246,8 @@ ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKey
         mask_turned(p, mask, first_row, at.first_key + key_row, lane);
       std::uint32_t p_left[1][4][4];
       round_to_left<Element>(p_left, p);
-      start_gradient<Element, kHeadDim>(d_v, p_left, at.slot(q + 1) + own_columns + panel_row * kPanelRowBytes);
+      start_by_columns<Element, Tile::kQueryPanelBytes>(d_v, p_left,
+                                                        at.slot(q + 1) + own_columns + panel_row * kPanelRowBytes);
       product_wait<1>(ds);
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
@@ -306,7 +273,8 @@ ASSAY_DEVICE void compute_gradients(const HopperBackward& given, const HopperKey
                        ds_left[0][j / 2][j % 2 * 2 + half]);
         }
       }
-      start_gradient<Element, kHeadDim>(d_k, ds_left, at.slot(q) + own_columns + panel_row * kPanelRowBytes);
+      start_by_columns<Element, Tile::kQueryPanelBytes>(d_k, ds_left,
+                                                        at.slot(q) + own_columns + panel_row * kPanelRowBytes);
       product_wait<1>(p_left);
     }
     if (lane == 0) arrive(at.free(q + 1));
@@ -374,10 +342,7 @@ ASSAY_DEVICE void flash_attention_3_backward_block(const HopperBackward& given) 
   at.tiles = larger_of(0, parts(mask.queries, Tile::kRows) - at.first_tile);
 
   if (thread_index() == 0) {
-    for (int i = 0; i < Tile::kSlots; ++i) {
-      start_phase_barrier(at.full(i), 1);
-      start_phase_barrier(at.free(i), Tile::kGroups * 4);  // a lane of each warp
-    }
+    at.start(Tile::kGroups);
     for (int group = 0; group < Tile::kGroups; ++group) {
       start_phase_barrier(at.part_full(group), 4);
       start_phase_barrier(at.part_free(group), 1);

@@ -20,33 +20,24 @@
 //
 // One stream of tiles passes through the ring in the order in which they are used: K_last, K_j, V_{j+1}, ..., V_first.
 #include "impls/attention/cuda/flash_attention_3.h"
-#include "impls/attention/cuda/hopper.h"
+#include "impls/attention/cuda/hopper_products.h"
 #include "impls/attention/cuda/tiles.h"
 
 namespace assay::attention::cuda {
 
 // Addresses in the block's shared memory.
 template <int kHeadDim>
-struct HopperShared {
+struct HopperShared : HopperRing<HopperTile<kHeadDim>> {
   using Tile = HopperTile<kHeadDim>;
-  std::uint32_t base;
+  using HopperRing<Tile>::nth;
 
-  ASSAY_DEVICE std::uint32_t nth(std::uint32_t first, int n, std::uint32_t bytes) const {
-    return base + first + static_cast<std::uint32_t>(n) * bytes;
-  }
   ASSAY_DEVICE std::uint32_t query(int group) const { return nth(0, group, Tile::kQueryBytes); }
   ASSAY_DEVICE std::uint32_t output(int group) const { return nth(Tile::kOutputAt, group, Tile::kQueryBytes); }
-  // Tile t of the stream: its place, and its barriers.
-  ASSAY_DEVICE std::uint32_t slot(int t) const { return nth(Tile::kRingAt, t % Tile::kSlots, Tile::kSlotBytes); }
-  ASSAY_DEVICE std::uint32_t full(int t) const { return nth(Tile::kBarriersAt, t % Tile::kSlots, 8); }
-  ASSAY_DEVICE std::uint32_t free(int t) const { return nth(Tile::kBarriersAt, Tile::kSlots + t % Tile::kSlots, 8); }
   ASSAY_DEVICE std::uint32_t query_full(int group) const { return nth(Tile::kBarriersAt, 2 * Tile::kSlots + group, 8); }
   ASSAY_DEVICE std::uint32_t item(int group) const { return nth(Tile::kItemsAt, group, 4); }
   ASSAY_DEVICE std::uint32_t query_free(int group) const {
     return nth(Tile::kBarriersAt, 2 * Tile::kSlots + Tile::kGroups + group, 8);
   }
-  // How often tile t's slot was used before, as a parity.
-  static ASSAY_DEVICE std::uint32_t parity(int t) { return static_cast<std::uint32_t>(t / Tile::kSlots) & 1U; }
 };
 
 // An item of the schedule.
@@ -122,45 +113,6 @@ ASSAY_DEVICE void load_stream(const HopperForward& problem, const HopperShared<k
   }
 }
 
-// S = Q K^T starts: Q's panels at `query`, K's at `keys`.
-template <class Element, int kHeadDim, int kTiles>
-ASSAY_DEVICE void start_scores(float (&s)[1][kTiles][4], std::uint32_t query, std::uint32_t keys) {
-  using Tile = HopperTile<kHeadDim>;
-  product_fence(s);
-#pragma unroll
-  for (int k = 0; k < kHeadDim / 16; ++k) {
-    const int panel = k * 16 / kPanelColumns;
-    const std::uint32_t step = static_cast<std::uint32_t>(k * 16 % kPanelColumns) * 2;
-    const std::uint64_t a = operand_by_rows(query + panel * Tile::kQueryPanelBytes + step);
-    const std::uint64_t b = operand_by_rows(keys + panel * Tile::kKeyPanelBytes + step);
-    if (k == 0) {
-      multiply_shared<Element, false>(s, a, b);
-    } else {
-      multiply_shared<Element, true>(s, a, b);
-    }
-  }
-  product_commit();
-}
-
-// O += P V starts: V's panels at `values`.
-template <class Element, int kHeadDim, int kParts, int kTiles, int kSteps>
-ASSAY_DEVICE void start_output(float (&o)[kParts][kTiles][4], std::uint32_t (&p)[1][kSteps][4], std::uint32_t values) {
-  using Tile = HopperTile<kHeadDim>;
-  constexpr int kPanelsAPart = kHeadDim / kPanelColumns / kParts;
-  product_fence(o, p);
-#pragma unroll
-  for (int k = 0; k < kSteps; ++k) {
-#pragma unroll
-    for (int part = 0; part < kParts; ++part) {
-      multiply_left<Element, true>(
-          o[part], p[0][k],
-          operand_by_columns(values + part * kPanelsAPart * Tile::kKeyPanelBytes + k * 16 * kPanelRowBytes,
-                             Tile::kKeyPanelBytes));
-    }
-  }
-  product_commit();
-}
-
 // A computing group.
 template <class Element, int kHeadDim>
 ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared<kHeadDim>& at, int group) {
@@ -203,6 +155,13 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
 #pragma unroll
       for (int part = 0; part < kParts; ++part) scale_rows(o[part], alpha[0]);
     };
+    // S = Q K^T, O += P V.
+    const auto start_scores = [&](std::uint32_t keys) {
+      start_by_rows<Element, kHeadDim, Tile::kQueryPanelBytes, Tile::kKeyPanelBytes>(s, at.query(group), keys);
+    };
+    const auto start_output = [&](std::uint32_t values) {
+      start_by_columns<Element, Tile::kKeyPanelBytes>(o, p, values);
+    };
     // P, m, l and alpha from S of block j.
     const auto weigh = [&](int j) {
       if (mask.cuts(first, j * Tile::kKeys, Tile::kKeys)) mask_scores(s, mask, first + warp_row, j * Tile::kKeys, lane);
@@ -212,7 +171,7 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
     if (blocks > 0) {
       wait_phase(at.full(t), at.parity(t));
       my_turn();
-      start_scores<Element, kHeadDim>(s, at.query(group), at.slot(t));
+      start_scores(at.slot(t));
       next_turn();
       product_wait<0>(s);
       release(t++);
@@ -228,10 +187,10 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
         wait_phase(at.full(t), at.parity(t));
         finish_output(j < blocks - 2);
         my_turn();
-        start_scores<Element, kHeadDim>(s, at.query(group), at.slot(t));
+        start_scores(at.slot(t));
         rescale();
         wait_phase(at.full(t + 1), at.parity(t + 1));
-        start_output<Element, kHeadDim>(o, p, at.slot(t + 1));
+        start_output(at.slot(t + 1));
         next_turn();
         product_wait<1>(s);
         release(t);
@@ -241,7 +200,7 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
       wait_phase(at.full(t), at.parity(t));
       finish_output(blocks > 1);
       rescale();
-      start_output<Element, kHeadDim>(o, p, at.slot(t));
+      start_output(at.slot(t));
       product_wait<0>(o, p);
       release(t++);
     }
@@ -301,12 +260,9 @@ ASSAY_DEVICE void compute_tiles(const HopperForward& problem, const HopperShared
 template <class Element, int kHeadDim>
 ASSAY_DEVICE void flash_attention_3_block(const HopperForward& problem) {
   using Tile = HopperTile<kHeadDim>;
-  const HopperShared<kHeadDim> at{shared_base()};
+  const HopperShared<kHeadDim> at{{shared_base()}};
   if (thread_index() == 0) {
-    for (int t = 0; t < Tile::kSlots; ++t) {
-      start_phase_barrier(at.full(t), 1);
-      start_phase_barrier(at.free(t), Tile::kGroups * 4);  // a lane of each warp
-    }
+    at.start(Tile::kGroups);
     for (int group = 0; group < Tile::kGroups; ++group) {
       start_phase_barrier(at.query_full(group), 1);
       start_phase_barrier(at.query_free(group), 1);

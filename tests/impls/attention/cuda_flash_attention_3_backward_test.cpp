@@ -1,6 +1,7 @@
 // The sm_90a backward kernels' own source, run by the emulator, gives the gradients that float64 gives; every
 // instruction that orders its three roles is missed when it is left out.
 #include "cuda_gradients_for_tests.h"
+#include "cuda_sabotage_for_tests.h"
 #include "impls/attention/cuda/dispatch.h"
 
 namespace assay::attention::cuda {
@@ -157,59 +158,29 @@ TEST(CudaFlashAttention3Backward, RaggedSequencesAreEachTheirOwn) {
   }
 }
 
-// What is found of a kernel that is made wrong: "" nothing, else a fault, threads that wait for ever, or the error.
 std::string found_of(const emulator::Sabotage& wrong, int head_dim, std::uint64_t order) {
   Problem p = rounds_problem(head_dim);
   p.batch = 1;
   Backward backward = backward_of(p);
-  emulator::sabotage() = wrong;
-  std::string what;
-  try {
-    what = first_fault(backward.run(emulator::flash_attention_3_backward, order));
-  } catch (const std::exception& error) {
-    what = error.what();
-  }
-  emulator::sabotage() = {};
-  if (!what.empty()) return what;
-  const harness::Check check = backward.compare();
-  return check.error <= 1 ? "" : fmt::format("error {}", check.error);
+  return found_with(
+      wrong, [&] { return backward.run(emulator::flash_attention_3_backward, order); },
+      [&] { return backward.compare(); });
 }
 
 TEST(CudaFlashAttention3Backward, EachInstructionThatOrdersIsMissedWhenItIsLeftOut) {
-  constexpr int kLoader = 0, kWriter = 32, kFirstGroup = 128, kSecondGroup = 256, kAll = 384;
-  const std::vector<emulator::Sabotage> missing = {
-      {.omit = "publish_phase_barriers"},
-      {.omit = "wait_phase", .from = kLoader, .end = kLoader + 1},  // for slots that are free
-      {.omit = "wait_phase", .from = kWriter, .end = kWriter + 1},  // for parts of dQ
-      {.omit = "wait_phase", .from = kFirstGroup, .end = kAll},     // for tiles that have landed, parts that have left
-      {.omit = "wait_phase", .from = kSecondGroup, .end = kAll},
-      {.omit = "arrive", .from = kFirstGroup, .end = kFirstGroup + 32},
-      {.omit = "arrive", .from = kWriter, .end = kWriter + 1},
-      {.omit = "product_fence"},
-      {.omit = "product_commit"},
-      {.omit = "product_wait"},
-      {.omit = "fence_for_copies"},
-      {.omit = "named_barrier"},
-      {.omit = "wait_for_stores"},
-      {.omit = "give_registers"},
-  };
-  for (const emulator::Sabotage& one : missing)
-    for (const std::uint64_t order : {0, 9})
-      EXPECT_NE(found_of(one, 64, order), "") << one.omit << " of threads from " << one.from << ", order " << order;
-  EXPECT_EQ(found_of({}, 64, 9), "") << "nothing left out, nothing found";
+  constexpr int kLoader = 0, kWriter = 32;
+  expect_each_is_missed(
+      {
+          {.omit = "wait_phase", .from = kLoader, .end = kLoader + 1},  // for slots that are free
+          {.omit = "wait_phase", .from = kWriter, .end = kWriter + 1},  // for parts of dQ
+          {.omit = "arrive", .from = kWriter, .end = kWriter + 1},
+          {.omit = "wait_for_stores"},
+      },
+      found_of);
 }
 
 TEST(CudaFlashAttention3Backward, WrongPhasesDescriptorsAndSizesAreFound) {
-  for (const int head_dim : {64, 128}) {
-    EXPECT_NE(found_of({.parity = 0}, head_dim, 0), "") << "the phase bit never flips";
-    EXPECT_NE(found_of({.operand = 8ULL << 32}, head_dim, 0), "") << "stride";
-    EXPECT_NE(found_of({.operand = 8}, head_dim, 0), "") << "start, by a row";
-    EXPECT_NE(found_of({.operand = 1ULL << 62}, head_dim, 0), "") << "swizzle";
-    EXPECT_NE(found_of({.fewer_bytes = 128}, head_dim, 0), "") << "bytes expected";
-    EXPECT_NE(found_of({.copy_address = 1024}, head_dim, 0), "") << "where copies go";
-    EXPECT_NE(found_of({.copy_address = 128}, head_dim, 0), "") << "off the pattern";
-  }
-  EXPECT_NE(found_of({.operand = 64ULL << 16}, 128, 0), "") << "leading offset, where dK and dV have two panels";
+  expect_wrong_descriptions_are_found(found_of);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "cuda_for_tests.h"
+#include "cuda_sabotage_for_tests.h"
 
 namespace assay::attention::cuda {
 namespace {
@@ -108,7 +109,6 @@ TEST(CudaFlashAttention3, RowsWithoutKeysAreZeroWithMinusInfinity) {
   }
 }
 
-// What is found of a kernel that is made wrong: "" nothing, else a fault, threads that wait for ever, or the error.
 std::string found_of(const emulator::Sabotage& wrong, int head_dim, std::uint64_t order) {
   Problem p = rounds_problem();
   p.head_dim = head_dim;
@@ -116,57 +116,22 @@ std::string found_of(const emulator::Sabotage& wrong, int head_dim, std::uint64_
   Storage storage(p);
   draw_inputs(p, InputLaw::normal, 16, storage.tensors());
   std::vector<emulator::Region> memory;
-  emulator::sabotage() = wrong;
-  std::string what;
-  try {
-    const emulator::Findings found = run(p, storage, 5, order, memory);
-    what = first_fault(found);
-  } catch (const std::exception& error) {
-    what = error.what();
-  }
-  emulator::sabotage() = {};
-  if (!what.empty()) return what;
-  const harness::Check check = Reference(p, storage.tensors(), 1).compare(storage.tensors());
-  return check.error <= 1 ? "" : fmt::format("error {}", check.error);
+  return found_with(
+      wrong, [&] { return run(p, storage, 5, order, memory); },
+      [&] { return Reference(p, storage.tensors(), 1).compare(storage.tensors()); });
 }
 
 TEST(CudaFlashAttention3, EachInstructionThatOrdersIsMissedWhenItIsLeftOut) {
-  constexpr int kLoader = 1;  // thread 0
-  constexpr int kFirstGroup = 128;
-  constexpr int kAll = 384;
-  const std::vector<emulator::Sabotage> missing = {
-      {.omit = "publish_phase_barriers"},
-      {.omit = "wait_phase", .from = 0, .end = kLoader},         // for slots that are free
-      {.omit = "wait_phase", .from = kFirstGroup, .end = kAll},  // for tiles that have landed
-      {.omit = "wait_phase", .from = 256, .end = kAll},          // of one group alone
-      {.omit = "arrive", .from = kFirstGroup, .end = kFirstGroup + 32},
-      {.omit = "product_fence"},
-      {.omit = "product_commit"},
-      {.omit = "product_wait"},
-      {.omit = "fence_for_copies"},
-      {.omit = "named_barrier"},
-      {.omit = "named_arrive"},
-      {.omit = "wait_for_stores"},
-      {.omit = "give_registers"},
-  };
-  for (const emulator::Sabotage& one : missing)
-    for (const std::uint64_t order : {0, 9})
-      EXPECT_NE(found_of(one, 64, order), "") << one.omit << " of threads from " << one.from << ", order " << order;
-  EXPECT_EQ(found_of({}, 64, 9), "") << "nothing left out, nothing found";
+  expect_each_is_missed(
+      {
+          {.omit = "wait_phase", .from = 0, .end = 1},  // of the loader, for slots that are free
+          {.omit = "named_arrive"},
+          {.omit = "wait_for_stores"},
+      },
+      found_of);
 }
 
-TEST(CudaFlashAttention3, WrongPhasesDescriptorsAndSizesAreFound) {
-  for (const int head_dim : {64, 128}) {
-    EXPECT_NE(found_of({.parity = 0}, head_dim, 0), "") << "the phase bit never flips";
-    EXPECT_NE(found_of({.operand = 8ULL << 32}, head_dim, 0), "") << "stride";
-    EXPECT_NE(found_of({.operand = 8}, head_dim, 0), "") << "start, by a row";
-    EXPECT_NE(found_of({.operand = 1ULL << 62}, head_dim, 0), "") << "swizzle";
-    EXPECT_NE(found_of({.fewer_bytes = 128}, head_dim, 0), "") << "bytes expected";
-    EXPECT_NE(found_of({.copy_address = 1024}, head_dim, 0), "") << "where copies go";
-    EXPECT_NE(found_of({.copy_address = 128}, head_dim, 0), "") << "off the pattern";
-  }
-  EXPECT_NE(found_of({.operand = 64ULL << 16}, 128, 0), "") << "leading offset, where O has two panels";
-}
+TEST(CudaFlashAttention3, WrongPhasesDescriptorsAndSizesAreFound) { expect_wrong_descriptions_are_found(found_of); }
 
 TEST(CudaFlashAttention3, AGroupThatIsNotGivenItsTurnWaitsForEver) {
   // Turns order the tensor cores' work and not memory: without them the result would be the same. That they are taken
