@@ -34,7 +34,7 @@ ASSAY_HOST_DEVICE TiledTensor tiled(const Matrix& matrix, int batch, int heads, 
            1}};
 }
 
-// CUtensorMap: opaque, made by the driver for the device (flash_attention_3.cu) and by the emulator for itself.
+// CUtensorMap: opaque, made by the driver for the device (encode_tensor.cu) and by the emulator for itself.
 struct alignas(128) TensorMap {
   std::uint64_t words[16] = {};
 };

@@ -5,7 +5,8 @@
 //   start_phase_barrier(at, arrivals)    mbarrier.init; phase 0 begins. By one thread, then publish_phase_barriers()
 //   arrive(at), arrive_expecting(at, n)  one arrival; the second also waits for n bytes of copies
 //   wait_phase(at, parity)               until the phase of that parity has passed (1 at once on a new barrier)
-//   load_box(to, map, row, head, b, at)  starts a copy of a box to shared memory that phase barrier `at` counts
+//   load_box(to, map, row, head, b, at, panel)  starts a copy of a box to shared memory that phase barrier `at` counts,
+//                                        from the tensor's first panel where none is named
 //   store_box(map, from, row, head, b)   starts a copy of a box from shared memory
 //   load_line(to, from, n, at)           starts a copy of n bytes to shared memory that phase barrier `at` counts
 //   add_line(to, from, n)                starts adding n bytes of f32 in shared memory to those in global memory

@@ -35,11 +35,12 @@ ASSAY_DEVICE void wait_phase(std::uint32_t at, std::uint32_t parity) {
 
 // -- the copy engine
 
-ASSAY_DEVICE void load_box(std::uint32_t to, const TensorMap& from, int row, int head, int b, std::uint32_t at) {
+ASSAY_DEVICE void load_box(std::uint32_t to, const TensorMap& from, int row, int head, int b, std::uint32_t at,
+                           int panel = 0) {
   asm volatile(
-      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %2, %4, "
-      "%5}], [%6];" ::"r"(to),
-      "l"(&from), "r"(0), "r"(row), "r"(head), "r"(b), "r"(at)
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5, "
+      "%6}], [%7];" ::"r"(to),
+      "l"(&from), "r"(0), "r"(row), "r"(panel), "r"(head), "r"(b), "r"(at)
       : "memory");
 }
 ASSAY_DEVICE void store_box(const TensorMap& to, std::uint32_t from, int row, int head, int b) {

@@ -129,6 +129,11 @@ ASSAY_DEVICE void store_shared(std::uint32_t to, const float (&values)[4]) {
                "f"(values[3])
                : "memory");
 }
+ASSAY_DEVICE void store_shared(std::uint32_t to, const Words4& words) {
+  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(words.word[0]), "r"(words.word[1]),
+               "r"(words.word[2]), "r"(words.word[3])
+               : "memory");
+}
 ASSAY_DEVICE float load_shared_float(std::uint32_t from) {
   float value = 0;
   asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(from) : "memory");

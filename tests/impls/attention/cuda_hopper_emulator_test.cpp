@@ -92,6 +92,37 @@ TEST(CudaHopperEmulator, ABoxLandsSwizzledByPanelsAndZerosStandForRowsBeyondTheT
   EXPECT_EQ(found.copied_bytes, 12 * 128 * 2);
 }
 
+TEST(CudaHopperEmulator, ABoxOfAnyPanelIsSwizzledByTheAddressesItLandsAt) {
+  Tensor tensor(1, 1, 20, 128, 1);
+  TiledTensor panels = tiled(tensor.matrix(), 1, 1, 20, 128, 4);
+  panels.box[2] = 1;
+  const TensorMap map = emulator::encode_tiled(panels);
+  constexpr int kFirst = 3;  // row of the pattern
+  const Findings found = run_block(32, kShared, {tensor.region()}, [&] {
+    const std::uint32_t at = ready_barrier();
+    if (thread_index() == 0) {
+      arrive_expecting(at, 4 * kPanelRowBytes);
+      load_box(shared_base() + kFirst * kPanelRowBytes, map, 9, 0, 0, at, 1);
+    }
+    wait_phase(at, 0);
+    for (int row = 0; row < 4; ++row) {
+      for (int chunk = 0; chunk < 8; ++chunk) {
+        const Words4 got = load_shared_words(shared_base() + swizzled<kPanelColumns>(kFirst + row, chunk));
+        EXPECT_EQ(std::memcmp(got.word, tensor.matrix().at(0, 0, 9 + row) + 64 + chunk * 8, 16), 0) << row << chunk;
+      }
+    }
+  });
+  EXPECT_EQ(found.fault_count, 0) << faults_of(found);
+  EXPECT_GT(run_block(32, kShared, {tensor.region()},
+                      [&] {
+                        const std::uint32_t at = ready_barrier();
+                        if (thread_index() == 0) load_box(shared_base() + 64, map, 0, 0, 0, at);
+                      })
+                .fault_count,
+            0)
+      << "off the 128 bytes";
+}
+
 TEST(CudaHopperEmulator, AStoredBoxLeavesOutRowsBeyondTheTensor) {
   Tensor from(1, 1, 32, 64, 2);
   Tensor to(1, 1, 20, 64, 3);

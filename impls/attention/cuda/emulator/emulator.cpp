@@ -523,11 +523,18 @@ void store_shared(std::uint32_t to, std::uint32_t word) {
 }
 void store_shared(std::uint32_t to, float value) { store_shared(to, std::bit_cast<std::uint32_t>(value)); }
 void store_shared(std::uint32_t to, const float (&values)[4]) {
-  for (const float value : values) emulator::need_value(value);
+  Words4 words{};
+  for (std::size_t i = 0; i < 4; ++i) {
+    emulator::need_value(values[i]);
+    words.word[i] = std::bit_cast<std::uint32_t>(values[i]);
+  }
+  store_shared(to, words);
+}
+void store_shared(std::uint32_t to, const Words4& words) {
   if (block->bad_shared(to, 16)) return;
   block->note_write(to - emulator::kSharedBase, 16, block->running);
   block->self().stores16.push_back(to);
-  std::memcpy(block->shared.data() + to - emulator::kSharedBase, values, 16);
+  std::memcpy(block->shared.data() + to - emulator::kSharedBase, words.word, 16);
 }
 
 float load_shared_float(std::uint32_t from) {

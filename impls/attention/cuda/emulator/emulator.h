@@ -118,6 +118,7 @@ float inverse_root(float x);
 void store_shared(std::uint32_t to, std::uint32_t word);
 void store_shared(std::uint32_t to, float value);
 void store_shared(std::uint32_t to, const float (&values)[4]);  // 16 bytes at once
+void store_shared(std::uint32_t to, const Words4& words);
 float load_shared_float(std::uint32_t from);
 std::uint32_t load_shared_word(std::uint32_t from);
 Words4 load_shared_words(std::uint32_t from);

@@ -524,14 +524,15 @@ bool bad_line(const void* global, std::uint32_t bytes) {
 
 }  // namespace
 
-void load_box(std::uint32_t to, const TensorMap& from, int row, int head, int b, std::uint32_t at) {
+// The manual asks for 128 bytes: the swizzle goes by the address, so a box may begin inside of its pattern.
+void load_box(std::uint32_t to, const TensorMap& from, int row, int head, int b, std::uint32_t at, int panel) {
   const TiledTensor tensor = emulator::decode_tiled(from);
   start_load({.tensor = tensor,
               .bytes = tensor.box_bytes(),
-              .first = {0, row, 0, head, b},
+              .first = {0, row, panel, head, b},
               .shared = to + emulator::sabotage().copy_address,
               .barrier = at},
-             kPatternBytes);
+             kPanelRowBytes);
 }
 
 void store_box(const TensorMap& to, std::uint32_t from, int row, int head, int b) {

@@ -42,7 +42,7 @@ void publish_phase_barriers();
 void arrive(std::uint32_t at);
 void arrive_expecting(std::uint32_t at, std::uint32_t bytes);
 void wait_phase(std::uint32_t at, std::uint32_t parity);
-void load_box(std::uint32_t to, const TensorMap& from, int row, int head, int b, std::uint32_t at);
+void load_box(std::uint32_t to, const TensorMap& from, int row, int head, int b, std::uint32_t at, int panel = 0);
 void store_box(const TensorMap& to, std::uint32_t from, int row, int head, int b);
 void load_line(std::uint32_t to, const float* from, std::uint32_t bytes, std::uint32_t at);
 void add_line(float* to, std::uint32_t from, std::uint32_t bytes);
