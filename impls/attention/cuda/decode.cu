@@ -24,7 +24,13 @@ void flash_decoding(const DecodeProblem& problem, int head_dim, ElementType elem
     launch(flash_decoding_kernel<Element, kHeadDim>,
            Grid{problem.splits, parts(problem.packed_rows(), Tile::kRows), problem.batch * problem.kv_heads},
            Tile::kThreads, Tile::kSharedBytes, stream, problem);
-    if (problem.splits == 1) return;
+  });
+  merge_splits(problem, head_dim, element, stream);
+}
+
+void merge_splits(const DecodeProblem& problem, int head_dim, ElementType element, CUstream_st* stream) {
+  if (problem.splits == 1) return;
+  for_kernel(head_dim, element, [&]<class Element, int kHeadDim>() {
     launch(merge_splits_kernel<Element, kHeadDim>, Grid{static_cast<int>((problem.rows() + 3) / 4)}, 4 * kWarp, 0,
            stream, problem);
   });

@@ -14,6 +14,7 @@ struct DecodeProblem {
   const int* page_table = nullptr;  // null: contiguous
   int pages_a_sequence = 0;
   int page_shift = 0;            // page_size = 1 << page_shift
+  int pages = 0;                 // of the pool, for those that describe all of it (sm_90a)
   const int* lengths = nullptr;  // keys of each sequence, at most mask.keys; null: mask.keys. Aligned bottom-right.
   Mask mask;
   int batch = 1;
@@ -48,8 +49,8 @@ struct DecodeTile {
   static constexpr std::uint32_t kQueryBytes = kRows * kHeadDim * 2;
   static constexpr std::uint32_t kSlotBytes = kKeys * kHeadDim * 2;
   static constexpr std::uint32_t kRingBytes = kSlots * kSlotBytes;  // of a warp; later its partial O in f32
-  static constexpr std::uint32_t kStateBytes = kWarps * kRows * 2 * 4;
-  static constexpr std::uint32_t kSharedBytes = kQueryBytes + kWarps * kRingBytes + kStateBytes;
+  static constexpr std::uint32_t kStateBytes = kRows * 2 * 4;       // its m and l
+  static constexpr std::uint32_t kSharedBytes = kQueryBytes + kWarps * (kRingBytes + kStateBytes);
   static_assert(kRingBytes >= kRows * kHeadDim * 4);
 };
 
@@ -84,5 +85,7 @@ constexpr int choose_splits(int blocks, int rounds, int multiprocessors) {
 // Splits, and their merge where there are several. Head sizes 64, 128, 256. Asynchronous; throws as
 // flash_attention_2_forward() does.
 void flash_decoding(const DecodeProblem& problem, int head_dim, ElementType element, CUstream_st* stream);
+// The merge alone, of the partial results that whichever kernel left; nothing where there is one split.
+void merge_splits(const DecodeProblem& problem, int head_dim, ElementType element, CUstream_st* stream);
 
 }  // namespace assay::attention::cuda

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "impls/attention/cuda/hopper_decode.h"
 #include "impls/substrate/random.h"
 
 namespace assay::attention::cuda {
@@ -29,7 +30,30 @@ std::vector<harness::Axis> decode_axes() {
                  .help = "keys of the sequences of a batch: all of `context`, or ragged: as many as queries to all",
                  .allowed = {harness::Value(std::string("even")), harness::Value(std::string("ragged"))},
                  .legacy_default = harness::Value(std::string("even"))});
+  out.push_back({.name = "path",
+                 .defaults = {harness::Value(std::string("sm_80"))},
+                 .help = "instructions: those of sm_80, or TMA and wgmma of sm_90a (compute capability 9.0 alone)",
+                 .allowed = {harness::Value(std::string("sm_80")), harness::Value(std::string("sm_90a"))},
+                 .legacy_default = harness::Value(std::string("sm_80"))});
   return out;
+}
+
+namespace {
+
+template <int kHeadDim>
+DecodePath path_of(bool hopper) {
+  const auto of = [](auto tile, int only_on, auto launch) -> DecodePath {
+    using Tile = decltype(tile);
+    return {Tile::kRows, Tile::kRound, Tile::kSharedBytes, only_on, launch};
+  };
+  return hopper ? of(HopperDecodeTile<kHeadDim>{}, 90, hopper_decoding) : of(DecodeTile<kHeadDim>{}, 0, flash_decoding);
+}
+
+}  // namespace
+
+DecodePath decode_path(const std::string& name, int head_dim) {
+  const bool hopper = name == "sm_90a";
+  return head_dim == 64 ? path_of<64>(hopper) : head_dim == 128 ? path_of<128>(hopper) : path_of<256>(hopper);
 }
 
 DecodeProblem decode_problem(const Problem& p, const DeviceTensors& tensors) {
@@ -59,18 +83,19 @@ std::vector<int> decode_lengths(const Problem& p) {
   return out;
 }
 
-std::shared_ptr<DecodeWorkspace> decode_workspace(const Problem& p, Device& device, int asked, bool ragged) {
+std::shared_ptr<DecodeWorkspace> decode_workspace(const Problem& p, Device& device, const DecodeChoice& choice) {
   auto out = std::make_shared<DecodeWorkspace>();
-  const int blocks = p.batch * p.kv_heads * parts(p.group() * p.queries, DecodeTile<64>::kRows);
-  out->splits =
-      asked > 0 ? asked : choose_splits(blocks, parts(p.keys, DecodeTile<64>::kRound), device.facts().multiprocessors);
+  const DecodePath path = decode_path(choice.path, p.head_dim);
+  const int blocks = p.batch * p.kv_heads * parts(p.group() * p.queries, path.rows);
+  out->splits = choice.splits > 0 ? choice.splits
+                                  : choose_splits(blocks, parts(p.keys, path.keys), device.facts().multiprocessors);
   if (out->splits > 1) {
     const auto rows = static_cast<std::size_t>(out->splits) * static_cast<std::size_t>(p.batch) *
                       static_cast<std::size_t>(p.heads) * static_cast<std::size_t>(p.queries);
     out->o = {device, rows * static_cast<std::size_t>(p.head_dim)};
     out->lse = {device, rows};
   }
-  if (ragged) {
+  if (choice.ragged) {
     out->lengths = {device, static_cast<std::size_t>(p.batch)};
     out->lengths.upload(decode_lengths(p));
   }
@@ -86,25 +111,31 @@ void use(const DecodeWorkspace& workspace, DecodeProblem& problem) {
 
 namespace {
 
-// FLOPs of the tiles that all splits compute together: 16 packed rows, 64 keys a round.
-double issued(const Problem& p, const std::vector<int>& lengths) {
-  const double rows = rounded_up(p.group() * p.queries, DecodeTile<64>::kRows);
+// FLOPs of the tiles that all splits compute together.
+double issued(const Problem& p, const DecodePath& path, const std::vector<int>& lengths) {
+  const double rows = rounded_up(p.group() * p.queries, path.rows);
   double sum = 0;
-  for (const int keys : lengths) sum += 4.0 * p.kv_heads * rows * rounded_up(keys, DecodeTile<64>::kRound) * p.head_dim;
+  for (const int keys : lengths) sum += 4.0 * p.kv_heads * rows * rounded_up(keys, path.keys) * p.head_dim;
   return sum;
 }
 
 }  // namespace
 
-void run_decode(harness::State& state, const std::function<MakeDeviceTechnique(bool ragged)>& make) {
+void run_decode(harness::State& state, const MakeDecode& make) {
   const Problem p = read_device_problem(state);
-  const bool ragged = state.text("lengths") == "ragged";
+  const DecodeChoice asked{state.text("path"), static_cast<int>(state.integer("splits")),
+                           state.text("lengths") == "ragged"};
+  const DecodePath path = decode_path(asked.path, p.head_dim);
   const std::vector<int> lengths =
-      ragged ? decode_lengths(p) : std::vector<int>(static_cast<std::size_t>(p.batch), p.keys);
-  const std::uint32_t shared = shared_bytes_of(p.head_dim, DecodeTile<64>::kSharedBytes, DecodeTile<128>::kSharedBytes,
-                                               DecodeTile<256>::kSharedBytes);
-  run_on_device(state, p, {.issued = issued(p, lengths), .shared_bytes = shared}, make(ragged),
-                ragged ? UnevenKeys{decode_lengths, make(false)} : UnevenKeys{});
+      asked.ragged ? decode_lengths(p) : std::vector<int>(static_cast<std::size_t>(p.batch), p.keys);
+  const auto technique = [&](bool ragged) -> MakeDeviceTechnique {
+    DecodeChoice choice = asked;
+    choice.ragged = ragged;
+    return [=](const Problem& of, Device& device) { return make(of, device, choice); };
+  };
+  run_on_device(state, p,
+                {.issued = issued(p, path, lengths), .shared_bytes = path.shared_bytes, .only_on = path.only_on},
+                technique(asked.ragged), asked.ragged ? UnevenKeys{decode_lengths, technique(false)} : UnevenKeys{});
 }
 
 }  // namespace assay::attention::cuda

@@ -17,11 +17,144 @@ namespace assay::attention::cuda {
 // columns, meets every bank once, as does a row's load.
 ASSAY_HOST_DEVICE int turned_column(int row, int column) { return column ^ ((row & 3) * 8) ^ ((row >> 2) & 1); }
 
-ASSAY_DEVICE const std::uint16_t* key_row(const DecodeProblem& problem, const Matrix& from, int b, int kv, int key) {
-  if (problem.page_table == nullptr) return from.at(b, kv, key);
+// Where a key of a sequence lies: row `row` of `b`, a sequence or a page of the pool.
+struct KeyPlace {
+  int b, row;
+};
+ASSAY_DEVICE KeyPlace key_place(const DecodeProblem& problem, int b, int key) {
+  if (problem.page_table == nullptr) return {b, key};
   const int page = load_global(problem.page_table + static_cast<std::int64_t>(b) * problem.pages_a_sequence +
                                (key >> problem.page_shift));
-  return from.at(page, kv, key & ((1 << problem.page_shift) - 1));
+  return {page, key & ((1 << problem.page_shift) - 1)};
+}
+
+// A block's share: packed rows [first_row, first_row + rows) of key head `kv` of sequence b, and rounds of `round`
+// keys.
+struct DecodeWork {
+  int b, kv, group;
+  int first_row, rows;
+  Mask mask;  // of the sequence
+  RoundRange range;
+  int round;
+
+  ASSAY_DEVICE int rounds() const { return range.end - range.first; }
+  ASSAY_DEVICE int key(int i) const { return (range.first + i) * round; }  // the first of round i
+  ASSAY_DEVICE int query(int row) const { return (first_row + row) / group; }
+  ASSAY_DEVICE int head(int row) const { return kv * group + (first_row + row) % group; }
+};
+template <class Tile>
+ASSAY_DEVICE DecodeWork decode_work(const DecodeProblem& problem) {
+  DecodeWork work{};
+  work.b = block_z() / problem.kv_heads;
+  work.kv = block_z() % problem.kv_heads;
+  work.group = problem.group();
+  work.first_row = block_y() * Tile::kRows;
+  work.rows = smaller_of(Tile::kRows, problem.packed_rows() - work.first_row);
+  work.mask = problem.mask;
+  if (problem.lengths != nullptr) {
+    work.mask.keys = load_global(problem.lengths + work.b);
+    work.mask.diagonal = work.mask.keys - work.mask.queries;
+  }
+  const int visible = work.mask.visible(work.query(work.rows - 1));
+  work.range = split_range(parts(visible, Tile::kRound), problem.splits, block_x());
+  work.round = Tile::kRound;
+  return work;
+}
+
+// Scores of keys that a packed row does not see become -inf: rows of the block from `row` on, keys from `key` on.
+template <int kTiles>
+ASSAY_DEVICE void mask_packed(float (&s)[1][kTiles][4], const DecodeWork& work, int row, int key, int lane) {
+  if (!work.mask.cuts(work.query(0), key, kTiles * 8)) return;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int seen = work.mask.visible(work.query(row + accumulator_row(lane, half * 2))) - key;
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        if (n * 8 + accumulator_column(lane, e) >= seen) s[0][n][half * 2 + e] = kMinusInfinity;
+      }
+    }
+  }
+}
+
+// What one part of a block made of 16 of its rows, from `row` on: O at `part`, m and l at `states`. O's columns are in
+// kPieces.
+template <int kHeadDim, int kPieces, int kTiles>
+ASSAY_DEVICE void store_part(const float (&o)[kPieces][kTiles][4], const Softmax<1>& softmax, std::uint32_t part,
+                             std::uint32_t states, int first_row, int lane) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int row = first_row + accumulator_row(lane, half * 2);
+#pragma unroll
+    for (int j = 0; j < kPieces * kTiles; ++j) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int column = turned_column(row, j * 8 + accumulator_column(lane, e));
+        store_shared(part + static_cast<std::uint32_t>((row * kHeadDim + column) * 4),
+                     o[j / kTiles][j % kTiles][half * 2 + e]);
+      }
+    }
+  }
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const float l = row_sum(softmax.l[0][half]);
+    if (lane % 4 == 0) {
+      const std::uint32_t state =
+          states + static_cast<std::uint32_t>((first_row + accumulator_row(lane, half * 2)) * 8);
+      store_shared(state, softmax.m[0][half]);
+      store_shared(state + 4, l);
+    }
+  }
+}
+
+// kParts of them, so many bytes apart, joined and written: to O and LSE, or as this range's partial result. Warp `warp`
+// of kWarps takes every kWarps-th row.
+template <class Element, int kHeadDim, int kParts, int kWarps>
+ASSAY_DEVICE void join_parts(const DecodeProblem& problem, const DecodeWork& work, std::uint32_t part,
+                             std::uint32_t part_bytes, std::uint32_t states, std::uint32_t state_bytes, int warp,
+                             int lane) {
+  const float c = problem.scale * 1.4426950408889634F;
+  for (int row = warp; row < work.rows; row += kWarps) {
+    const std::uint32_t state = states + static_cast<std::uint32_t>(row * 8);
+    float m = kMinusInfinity;
+    float weight[kParts];
+    float l = 0.0F;
+#pragma unroll
+    for (int w = 0; w < kParts; ++w) {
+      weight[w] = load_shared_float(state + w * state_bytes);
+      m = larger(m, weight[w]);
+    }
+    const float safe = m == kMinusInfinity ? 0.0F : m;
+#pragma unroll
+    for (int w = 0; w < kParts; ++w) {
+      weight[w] = power_of_two((weight[w] - safe) * c);
+      l += weight[w] * load_shared_float(state + w * state_bytes + 4);
+    }
+    const float share = l > 0.0F ? 1.0F / l : 0.0F;
+    const int head = work.head(row);
+    const int query = work.query(row);
+    const std::int64_t at = problem.row_of(work.b, head, query);
+    const std::int64_t partial = block_x() * problem.rows() + at;
+    const float lse = log_sum_exp(m, l, problem.scale);
+    if (lane == 0 && problem.splits > 1) store_global(problem.partial_lse + partial, lse);
+    if (lane == 0 && problem.splits == 1 && problem.lse != nullptr) store_global(problem.lse + at, lse);
+#pragma unroll
+    for (int i = 0; i < kHeadDim / kWarp; ++i) {
+      const int column = i * kWarp + lane;
+      const std::uint32_t from = part + static_cast<std::uint32_t>((row * kHeadDim + turned_column(row, column)) * 4);
+      float sum = 0.0F;
+#pragma unroll
+      for (int w = 0; w < kParts; ++w) sum += weight[w] * load_shared_float(from + w * part_bytes);
+      sum *= share;
+      if (problem.splits > 1) {
+        store_global(problem.partial_o + partial * kHeadDim + column, sum);
+      } else {
+        store_global(problem.o.at(work.b, head, query) + column,
+                     static_cast<std::uint16_t>(pack<Element>(sum, 0.0F) & 0xffffU));
+      }
+    }
+  }
 }
 
 template <class Element, int kHeadDim>
@@ -34,20 +167,8 @@ ASSAY_DEVICE void decode_block(const DecodeProblem& problem) {
   const int thread = thread_index();
   const int lane = thread % kWarp;
   const int warp = thread / kWarp;
-  const int b = block_z() / problem.kv_heads;
-  const int kv = block_z() % problem.kv_heads;
-  const int group = problem.group();
-  const int first_row = block_y() * Tile::kRows;
-  const int rows = smaller_of(Tile::kRows, problem.packed_rows() - first_row);
-  Mask mask = problem.mask;
-  if (problem.lengths != nullptr) {
-    mask.keys = load_global(problem.lengths + b);
-    mask.diagonal = mask.keys - mask.queries;
-  }
-  const int first_query = first_row / group;
-  const int visible = mask.visible((first_row + rows - 1) / group);
-  const RoundRange range = split_range(parts(visible, Tile::kRound), problem.splits, block_x());
-  const int rounds = range.end - range.first;
+  const DecodeWork work = decode_work<Tile>(problem);
+  const int rounds = work.rounds();
 
   const std::uint32_t q_tile = shared_base();
   const std::uint32_t ring = q_tile + Tile::kQueryBytes + warp * Tile::kRingBytes;
@@ -58,12 +179,12 @@ ASSAY_DEVICE void decode_block(const DecodeProblem& problem) {
     const int at = i * Tile::kThreads + thread;
     const int row = at / kChunks;
     const int chunk = at % kChunks;
-    const int packed = first_row + smaller_of(row, rows - 1);
+    const int inside = smaller_of(row, work.rows - 1);
     copy_async(q_tile + swizzled<kHeadDim>(row, chunk),
-               problem.q.at(b, kv * group + packed % group, packed / group) + chunk * 8, row < rows);
+               problem.q.at(work.b, work.head(inside), work.query(inside)) + chunk * 8, row < work.rows);
   }
 
-  const auto first_key = [&](int round) { return (range.first + round) * Tile::kRound + warp * Tile::kKeys; };
+  const auto first_key = [&](int round) { return work.key(round) + warp * Tile::kKeys; };
   const auto slot = [&](int t) { return ring + static_cast<std::uint32_t>(t % kSlots) * Tile::kSlotBytes; };
   const auto fetch = [&](int t) {
     if (t < 2 * rounds) {
@@ -74,9 +195,12 @@ ASSAY_DEVICE void decode_block(const DecodeProblem& problem) {
         const int at = i * kWarp + lane;
         const int row = at / kChunks;
         const int chunk = at % kChunks;
-        const bool inside = key + row < mask.keys;
-        const void* const line = inside ? key_row(problem, from, b, kv, key + row) + chunk * 8 : from.data;
-        copy_async(slot(t) + swizzled<kHeadDim>(row, chunk), line, inside);
+        const bool inside = key + row < work.mask.keys;
+        const auto line = [&] {
+          const KeyPlace place = key_place(problem, work.b, key + row);
+          return from.at(place.b, work.kv, place.row) + chunk * 8;
+        };
+        copy_async(slot(t) + swizzled<kHeadDim>(row, chunk), inside ? line() : from.data, inside);
       }
     }
     copy_commit();
@@ -100,21 +224,7 @@ ASSAY_DEVICE void decode_block(const DecodeProblem& problem) {
     float s[1][Tile::kKeys / 8][4];
     clear(s);
     multiply_rows<Element, kHeadDim>(s, q_tile, 0, take(2 * j), 0, lane);
-    const int key = first_key(j);
-    if (mask.cuts(first_query, key, Tile::kKeys)) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int packed = first_row + accumulator_row(lane, half * 2);
-        const int seen = mask.visible(packed / group) - key;
-#pragma unroll
-        for (int n = 0; n < Tile::kKeys / 8; ++n) {
-#pragma unroll
-          for (int e = 0; e < 2; ++e) {
-            if (n * 8 + accumulator_column(lane, e) >= seen) s[0][n][half * 2 + e] = kMinusInfinity;
-          }
-        }
-      }
-    }
+    mask_packed(s, work, 0, first_key(j), lane);
     softmax.step(s, o, c);
     std::uint32_t p[1][Tile::kKeys / 16][4];
     round_to_left<Element>(p, s);
@@ -122,72 +232,10 @@ ASSAY_DEVICE void decode_block(const DecodeProblem& problem) {
   }
   copy_wait<0>();
   barrier();  // rings are free: each warp's becomes its partial O
-
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int row = accumulator_row(lane, half * 2);
-#pragma unroll
-    for (int j = 0; j < kOutTiles; ++j) {
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int column = turned_column(row, j * 8 + accumulator_column(lane, e));
-        store_shared(ring + static_cast<std::uint32_t>((row * kHeadDim + column) * 4), o[0][j][half * 2 + e]);
-      }
-    }
-  }
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const float l = row_sum(softmax.l[0][half]);
-    if (lane % 4 == 0) {
-      const int row = accumulator_row(lane, half * 2);
-      const std::uint32_t state = states + static_cast<std::uint32_t>((warp * Tile::kRows + row) * 8);
-      store_shared(state, softmax.m[0][half]);
-      store_shared(state + 4, l);
-    }
-  }
+  store_part<kHeadDim>(o, softmax, ring, states + static_cast<std::uint32_t>(warp) * Tile::kStateBytes, 0, lane);
   barrier();
-
-  for (int row = warp; row < rows; row += Tile::kWarps) {
-    float m = kMinusInfinity;
-    float weight[Tile::kWarps];
-    float l = 0.0F;
-#pragma unroll
-    for (int w = 0; w < Tile::kWarps; ++w) {
-      weight[w] = load_shared_float(states + static_cast<std::uint32_t>((w * Tile::kRows + row) * 8));
-      m = larger(m, weight[w]);
-    }
-    const float safe = m == kMinusInfinity ? 0.0F : m;
-#pragma unroll
-    for (int w = 0; w < Tile::kWarps; ++w) {
-      weight[w] = power_of_two((weight[w] - safe) * c);
-      l += weight[w] * load_shared_float(states + static_cast<std::uint32_t>((w * Tile::kRows + row) * 8 + 4));
-    }
-    const float share = l > 0.0F ? 1.0F / l : 0.0F;
-    const int packed = first_row + row;
-    const int head = kv * group + packed % group;
-    const int query = packed / group;
-    const std::int64_t at = problem.row_of(b, head, query);
-    const std::int64_t partial = block_x() * problem.rows() + at;
-    const float lse = log_sum_exp(m, l, problem.scale);
-    if (lane == 0 && problem.splits > 1) store_global(problem.partial_lse + partial, lse);
-    if (lane == 0 && problem.splits == 1 && problem.lse != nullptr) store_global(problem.lse + at, lse);
-#pragma unroll
-    for (int i = 0; i < kHeadDim / kWarp; ++i) {
-      const int column = i * kWarp + lane;
-      const std::uint32_t from =
-          q_tile + Tile::kQueryBytes + static_cast<std::uint32_t>((row * kHeadDim + turned_column(row, column)) * 4);
-      float sum = 0.0F;
-#pragma unroll
-      for (int w = 0; w < Tile::kWarps; ++w) sum += weight[w] * load_shared_float(from + w * Tile::kRingBytes);
-      sum *= share;
-      if (problem.splits > 1) {
-        store_global(problem.partial_o + partial * kHeadDim + column, sum);
-      } else {
-        store_global(problem.o.at(b, head, query) + column,
-                     static_cast<std::uint16_t>(pack<Element>(sum, 0.0F) & 0xffffU));
-      }
-    }
-  }
+  join_parts<Element, kHeadDim, Tile::kWarps, Tile::kWarps>(problem, work, q_tile + Tile::kQueryBytes, Tile::kRingBytes,
+                                                            states, Tile::kStateBytes, warp, lane);
 }
 
 // Merges the splits of one row a warp; four warps a block.

@@ -1,24 +1,21 @@
 // Flash-Decoding: the keys of few queries cut into ranges that run side by side, partial results merged
-// (decode_kernel.h).
+// (decode_kernel.h; with the instructions of sm_90a hopper_decode_kernel.h).
 #include "impls/attention/cuda/decode_case.h"
 
 namespace assay::attention::cuda {
 namespace {
 
-DeviceTechnique make(const Problem& p, Device& device, int asked, bool ragged) {
-  const auto workspace = decode_workspace(p, device, asked, ragged);
+DeviceTechnique make(const Problem& p, Device& device, const DecodeChoice& choice) {
+  const auto workspace = decode_workspace(p, device, choice);
+  const auto launch = decode_path(choice.path, p.head_dim).launch;
   return {[=, &device](const DeviceTensors& tensors) {
     DecodeProblem problem = decode_problem(p, tensors);
     use(*workspace, problem);
-    flash_decoding(problem, p.head_dim, element_type(p.dtype), device.stream());
+    launch(problem, p.head_dim, element_type(p.dtype), device.stream());
   }};
 }
 
-void run(harness::State& state) {
-  run_decode(state, [asked = static_cast<int>(state.integer("splits"))](bool ragged) -> MakeDeviceTechnique {
-    return [=](const Problem& p, Device& device) { return make(p, device, asked, ragged); };
-  });
-}
+void run(harness::State& state) { run_decode(state, make); }
 
 const harness::Registration registration({
     .id = "attention/flash-decoding",

@@ -1,5 +1,5 @@
 // PagedAttention (arXiv 2309.06180): decode with keys and values in pages of a pool, found through a block table. The
-// kernel is that of Flash-Decoding; a key's address is looked up (decode_kernel.h).
+// kernels are those of Flash-Decoding; where a key lies is looked up (key_place() of decode_kernel.h).
 //
 //   pool [page][Hkv][page_size][d];  key j of sequence b: page table[b][j / page_size], slot j mod page_size
 //
@@ -45,9 +45,10 @@ std::vector<std::byte> paged(const Problem& p, const substrate::View& from, cons
   return pool;
 }
 
-DeviceTechnique make(const Problem& p, Device& device, int asked, int page_size, bool shuffled, bool ragged) {
+DeviceTechnique make(const Problem& p, Device& device, const DecodeChoice& choice, int page_size, bool shuffled) {
   const int pages = parts(p.keys, page_size);
-  const auto workspace = decode_workspace(p, device, asked, ragged);
+  const auto workspace = decode_workspace(p, device, choice);
+  const auto launch = decode_path(choice.path, p.head_dim).launch;
   const auto pool = std::make_shared<Pool>();
   pool->table.resize(static_cast<std::size_t>(p.batch * pages));
   std::iota(pool->table.begin(), pool->table.end(), 0);
@@ -68,8 +69,9 @@ DeviceTechnique make(const Problem& p, Device& device, int asked, int page_size,
                 problem.v = {pool->v.data(), head * p.kv_heads, head, p.head_dim};
                 problem.page_table = pool->device_table.data();
                 problem.pages_a_sequence = pages;
+                problem.pages = static_cast<int>(pool->table.size());
                 problem.page_shift = std::countr_zero(static_cast<unsigned>(page_size));
-                flash_decoding(problem, p.head_dim, element_type(p.dtype), device.stream());
+                launch(problem, p.head_dim, element_type(p.dtype), device.stream());
               },
           .load =
               [=](const Tensors& host) {
@@ -79,15 +81,12 @@ DeviceTechnique make(const Problem& p, Device& device, int asked, int page_size,
 }
 
 void run(harness::State& state) {
-  const int asked = static_cast<int>(state.integer("splits"));
   const std::int64_t page_size = state.integer("page_size");
   if (page_size < 1 || page_size > 1 << 16 || !std::has_single_bit(static_cast<std::uint64_t>(page_size)))
     throw UserError(fmt::format("page_size: found {}, expected a power of two up to 65536", page_size));
   const bool shuffled = state.text("pages") == "random";
-  run_decode(state, [=](bool ragged) -> MakeDeviceTechnique {
-    return [=](const Problem& p, Device& device) {
-      return make(p, device, asked, static_cast<int>(page_size), shuffled, ragged);
-    };
+  run_decode(state, [=](const Problem& p, Device& device, const DecodeChoice& choice) {
+    return make(p, device, choice, static_cast<int>(page_size), shuffled);
   });
 }
 

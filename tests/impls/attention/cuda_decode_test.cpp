@@ -1,61 +1,23 @@
-// Split-KV and paged decode, run by the emulator from the kernels' own source: the attention of float64 whatever the
-// splits and the pages are, every output written once, no race, no bank conflict.
+// Split-KV and paged decode, by the instructions of sm_80 and by those of sm_90a, run by the emulator from the kernels'
+// own source: the attention of float64 whatever the splits and the pages are, every output written once, no race, no
+// bank conflict.
+#include "cuda_decode_for_tests.h"
+
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <numeric>
-
-#include "cuda_for_tests.h"
-#include "impls/substrate/random.h"
+#include <memory>
 
 namespace assay::attention::cuda {
 namespace {
 
-struct Decoding {
-  Problem p;
-  Storage storage;
-  DecodeProblem problem;
-  std::vector<float> partial_o, partial_lse;
+class DecodeByEitherPath : public testing::TestWithParam<EmulatedDecode> {};
 
-  Decoding(const Problem& of, int splits) : p(of), storage(of) {
-    draw_inputs(p, InputLaw::normal, 21, storage.tensors());
-    const Tensors& t = storage.tensors();
-    problem.q = matrix(t.q);
-    problem.k = matrix(t.k);
-    problem.v = matrix(t.v);
-    problem.o = matrix(t.o);
-    problem.lse = t.lse;
-    problem.mask = mask_of(p);
-    problem.batch = p.batch;
-    problem.heads = p.heads;
-    problem.kv_heads = p.kv_heads;
-    problem.scale = p.scale;
-    problem.splits = splits;
-    const auto rows = static_cast<std::size_t>(problem.rows()) * static_cast<std::size_t>(splits);
-    partial_o.resize(rows * static_cast<std::size_t>(p.head_dim));
-    partial_lse.resize(rows);
-    problem.partial_o = partial_o.data();
-    problem.partial_lse = partial_lse.data();
-  }
+INSTANTIATE_TEST_SUITE_P(Cuda, DecodeByEitherPath, testing::Values(emulator::flash_decoding, emulator::hopper_decoding),
+                         [](const auto& path) { return path.index == 0 ? "sm_80" : "sm_90a"; });
 
-  harness::Check check(std::vector<emulator::Region> memory, const std::string& what, std::uint64_t order = 0) {
-    std::ranges::fill(storage.output(), std::byte{0xff});
-    std::ranges::fill(storage.lse(), std::byte{0xff});
-    if (problem.splits > 1) {
-      memory.push_back({partial_o.data(), partial_o.size() * sizeof(float), true});
-      memory.push_back({partial_lse.data(), partial_lse.size() * sizeof(float), true});
-    }
-    const emulator::Findings found =
-        emulator::flash_decoding(problem, p.head_dim, element_type(p.dtype), memory, order);
-    EXPECT_EQ(found.fault_count, 0) << what << ": " << first_fault(found);
-    EXPECT_EQ(found.bank_conflicts, 0) << what << " in " << found.wavefronts << " passes";
-    expect_each_byte_written_once(memory, what);
-    return Reference(p, storage.tensors(), 1).compare(storage.tensors());
-  }
-};
-
-TEST(CudaDecode, AgreesWithFloat64ForEveryNumberOfSplits) {
+TEST_P(DecodeByEitherPath, AgreesWithFloat64ForEveryNumberOfSplits) {
   for (const DType dtype : {DType::bf16, DType::f16}) {
     for (const int head_dim : {64, 128, 256}) {
       for (const int splits : {1, 3, 7}) {
@@ -68,10 +30,10 @@ TEST(CudaDecode, AgreesWithFloat64ForEveryNumberOfSplits) {
                                      .head_dim = head_dim,
                                      .dtype = dtype,
                                      .causal = true});
-          Decoding decoding(p, splits);
+          Decoding decoding(p, splits, GetParam());
           const std::string what =
               fmt::format("{} d={} splits={} N={}", substrate::to_string(dtype), head_dim, splits, queries);
-          const harness::Check check = decoding.check(regions(p, decoding.storage), what);
+          const harness::Check check = decoding.check(decoding.memory(), what);
           EXPECT_LE(check.error, 1) << what << ": " << check.detail;
         }
       }
@@ -79,84 +41,90 @@ TEST(CudaDecode, AgreesWithFloat64ForEveryNumberOfSplits) {
   }
 }
 
-TEST(CudaDecode, ShortCachesAndMoreSplitsThanKeys) {
+TEST_P(DecodeByEitherPath, GroupsOfAnySizeArePackedIntoRows) {
+  struct Shape {
+    int heads, kv_heads, queries;
+  };
+  // 1, 3, 16, 17, 64 and 96 rows: within a warp's 16, of several warps, of several blocks.
+  for (const Shape shape : {Shape{2, 2, 1}, {3, 1, 1}, {16, 1, 1}, {17, 1, 1}, {8, 1, 8}, {16, 1, 6}}) {
+    for (const bool causal : {false, true}) {
+      const Problem p = aligned({.queries = shape.queries,
+                                 .keys = 201,
+                                 .heads = shape.heads,
+                                 .kv_heads = shape.kv_heads,
+                                 .head_dim = 64,
+                                 .causal = causal});
+      Decoding decoding(p, 2, GetParam());
+      const std::string what = fmt::format("G={} N={} causal={}", shape.heads / shape.kv_heads, shape.queries, causal);
+      const harness::Check check = decoding.check(decoding.memory(), what);
+      EXPECT_LE(check.error, 1) << what << ": " << check.detail;
+    }
+  }
+}
+
+TEST_P(DecodeByEitherPath, ShortCachesAndMoreSplitsThanKeys) {
   for (const int keys : {1, 15, 64, 65}) {
     const Problem p = aligned({.queries = 1, .keys = keys, .heads = 3, .kv_heads = 3, .head_dim = 64});
-    Decoding decoding(p, 4);
+    Decoding decoding(p, 4, GetParam());
     const std::string what = fmt::format("M={}", keys);
-    EXPECT_LE(decoding.check(regions(p, decoding.storage), what).error, 1) << what;
+    EXPECT_LE(decoding.check(decoding.memory(), what).error, 1) << what;
   }
 }
 
-TEST(CudaDecode, PagesInAnyOrderGiveTheBitsOfContiguousKeys) {
-  const Problem p = aligned({.batch = 2, .queries = 1, .keys = 150, .heads = 8, .kv_heads = 2, .head_dim = 128});
-  Decoding decoding(p, 2);
-  EXPECT_LE(decoding.check(regions(p, decoding.storage), "contiguous").error, 1);
-  const auto output = decoding.storage.output();
-  const std::vector<std::byte> contiguous(output.begin(), output.end());
-  const Matrix k = decoding.problem.k;
-  const Matrix v = decoding.problem.v;
+TEST_P(DecodeByEitherPath, GivesTheSameBitsInAnyOrder) {
+  const Problem p = aligned({.queries = 2, .keys = 1100, .heads = 8, .kv_heads = 1, .head_dim = 128});
+  Decoding decoding(p, 1, GetParam());
+  std::vector<std::byte> first;
+  for (const std::uint64_t order : {0, 1, 2, 3}) {
+    EXPECT_LE(decoding.check(decoding.memory(), std::to_string(order), order).error, 1);
+    const auto output = decoding.storage.output();
+    if (first.empty()) first.assign(output.begin(), output.end());
+    EXPECT_TRUE(std::ranges::equal(output, first)) << order;
+  }
+}
 
-  for (const int shift : {0, 2, 4, 6}) {
-    const int size = 1 << shift;
-    const int pages = parts(p.keys, size);
-    std::vector<int> table(static_cast<std::size_t>(p.batch) * pages);
-    std::iota(table.begin(), table.end(), 0);
-    substrate::Random random(5);
-    for (std::size_t i = table.size(); i > 1; --i) std::swap(table[i - 1], table[random.below(i)]);
-    const std::size_t page_elements = static_cast<std::size_t>(p.kv_heads) * size * p.head_dim;
-    substrate::AlignedBuffer<std::uint16_t> pool_k(page_elements * table.size());
-    substrate::AlignedBuffer<std::uint16_t> pool_v(page_elements * table.size());
-    std::ranges::fill(pool_k.span(), 0xffff);  // what no key lies in must never count
-    std::ranges::fill(pool_v.span(), 0xffff);
-    const auto strides = [&](std::uint16_t* data) {
-      return Matrix{data, static_cast<std::int64_t>(page_elements), size * p.head_dim, p.head_dim};
-    };
-    decoding.problem.k = strides(pool_k.data());
-    decoding.problem.v = strides(pool_v.data());
-    decoding.problem.page_table = table.data();
-    decoding.problem.pages_a_sequence = pages;
-    decoding.problem.page_shift = shift;
-    for (int b = 0; b < p.batch; ++b) {
-      for (int kv = 0; kv < p.kv_heads; ++kv) {
-        for (int key = 0; key < p.keys; ++key) {
-          const int page = table[static_cast<std::size_t>(b * pages + key / size)];
-          std::copy_n(k.at(b, kv, key), p.head_dim, decoding.problem.k.at(page, kv, key % size));
-          std::copy_n(v.at(b, kv, key), p.head_dim, decoding.problem.v.at(page, kv, key % size));
-        }
-      }
+TEST_P(DecodeByEitherPath, PagesInAnyOrderGiveTheBitsOfContiguousKeys) {
+  for (const int head_dim : {64, 128, 256}) {
+    const Problem p = aligned({.batch = 2, .queries = 1, .keys = 150, .heads = 8, .kv_heads = 2, .head_dim = head_dim});
+    Decoding decoding(p, 2, GetParam());
+    EXPECT_LE(decoding.check(decoding.memory(), "contiguous").error, 1);
+    const auto output = decoding.storage.output();
+    const std::vector<std::byte> contiguous(output.begin(), output.end());
+    for (const int shift : {0, 2, 4, 6, 8}) {
+      if (head_dim == 256 && shift % 4 != 0) continue;  // the slowest
+      Pages pages(decoding, shift, {150, 150});
+      const std::string what = fmt::format("d={}, pages of {}", head_dim, 1 << shift);
+      EXPECT_LE(decoding.check(pages.memory(decoding), what).error, 1) << what;
+      EXPECT_TRUE(std::ranges::equal(output, contiguous)) << what;
     }
-    std::vector<emulator::Region> memory = regions(p, decoding.storage);
-    memory[1] = {pool_k.data(), pool_k.bytes(), false};
-    memory[2] = {pool_v.data(), pool_v.bytes(), false};
-    memory.push_back({table.data(), table.size() * sizeof(int), false});
-    const std::string what = fmt::format("pages of {}", size);
-    EXPECT_LE(decoding.check(memory, what).error, 1) << what;
-    EXPECT_TRUE(std::ranges::equal(output, contiguous)) << what;
   }
 }
 
-TEST(CudaDecode, SequencesOfDifferentLengthsIgnoreWhatLiesBeyond) {
+TEST_P(DecodeByEitherPath, SequencesOfDifferentLengthsIgnoreWhatLiesBeyond) {
   const Problem p = aligned({.batch = 3, .queries = 2, .keys = 200, .heads = 4, .kv_heads = 1, .head_dim = 64});
-  Decoding decoding(p, 3);
   const std::vector<int> lengths = {200, 17, 64};
-  decoding.problem.lengths = lengths.data();
-  std::vector<emulator::Region> memory = regions(p, decoding.storage);
-  memory.push_back({lengths.data(), lengths.size() * sizeof(int), false});
-  (void)decoding.check(memory, "lengths");
-  for (int b = 0; b < p.batch; ++b) {
-    Problem one = p;
-    one.keys = lengths[static_cast<std::size_t>(b)];
-    one = aligned(one);
-    for (int h = 0; h < p.heads; ++h) {
-      for (int row = 0; row < p.queries; ++row) {
-        const ExactRow exact = exact_row(one, decoding.storage.tensors(), b, h, row);
-        EXPECT_NEAR(decoding.storage.tensors().lse_at(p, b, h, row), exact.lse, 1e-5) << b << " " << h << " " << row;
-        for (int c = 0; c < p.head_dim; ++c) {
-          EXPECT_NEAR(decoding.storage.tensors().o.load(b, h, row, c), exact.o[static_cast<std::size_t>(c)], 0.02);
-        }
-      }
+  for (const int shift : {-1, 0, 4, 7}) {  // contiguous, and pages
+    Decoding decoding(p, 3, GetParam());
+    decoding.problem.lengths = lengths.data();
+    std::vector<emulator::Region> memory;
+    std::unique_ptr<Pages> pages;
+    const std::string what = shift < 0 ? "contiguous" : fmt::format("pages of {}", 1 << shift);
+    if (shift < 0) {
+      for (int b = 0; b < p.batch; ++b)
+        for (int key = lengths[static_cast<std::size_t>(b)]; key < p.keys; ++key)
+          for (const Matrix& of : {decoding.problem.k, decoding.problem.v})
+            std::fill_n(of.at(b, 0, key), p.head_dim, std::uint16_t{0xffff});  // NaN
+      memory = decoding.memory();
+    } else {
+      pages = std::make_unique<Pages>(decoding, shift, lengths);
+      memory = pages->memory(decoding);
     }
+    memory.push_back({lengths.data(), lengths.size() * sizeof(int), false});
+    const emulator::Findings found = decoding.find(memory);
+    EXPECT_EQ(found.fault_count, 0) << what << ": " << first_fault(found);
+    expect_each_byte_written_once(memory, what);
+    for (int b = 0; b < p.batch; ++b)
+      decoding.expect_sequence(b, lengths[static_cast<std::size_t>(b)], fmt::format("{}, sequence {}", what, b));
   }
 }
 

@@ -12,6 +12,7 @@
 #include "impls/attention/cuda/flash_attention_3.h"
 #include "impls/attention/cuda/flash_attention_3_backward.h"
 #include "impls/attention/cuda/forward_kernel.h"
+#include "impls/attention/cuda/hopper_decode.h"
 
 namespace assay::attention::cuda {
 namespace {
@@ -186,6 +187,27 @@ TEST(CudaHopperGeometry, BackwardTilesFitAMultiprocessor) {
   hopper_backward_tiles_fit<64>();
   hopper_backward_tiles_fit<128>();
   hopper_backward_tiles_fit<256>();
+}
+
+template <int kHeadDim>
+void hopper_decode_tiles_fit() {
+  using Tile = HopperDecodeTile<kHeadDim>;
+  EXPECT_LE(Tile::kSharedBytes, 227 * kKiB) << kHeadDim;
+  for (const std::uint32_t at : {Tile::kRingAt, Tile::kSlotBytes, Tile::kKeyPanelBytes, Tile::kQueryPanelBytes})
+    EXPECT_EQ(at % kPatternBytes, 0U) << kHeadDim;
+  EXPECT_EQ(Tile::kBarriersAt % 8, 0U);
+  EXPECT_LE(Tile::kKeyPanelBytes >> 4, 0x3fffU) << "the leading offset's field";
+  EXPECT_LE(Tile::kKeys, 256) << "rows of a box";
+  EXPECT_EQ(Tile::kKeys & (Tile::kKeys - 1), 0) << "pages of fewer keys divide a tile";
+  EXPECT_LE(128 * Tile::kLoaderRegisters + 256 * Tile::kComputeRegisters, Tile::kThreads * Tile::kLaunchRegisters);
+  // Little's law for an H100 (3.35 TB/s, 132 multiprocessors, 0.7 us): what a multiprocessor has on its way.
+  EXPECT_NEAR(kBytesOnTheirWay, 3.35e12 * 0.7e-6 / 132, 100);
+}
+
+TEST(CudaHopperGeometry, DecodeTilesFitAMultiprocessorAndKeepMemoryBusy) {
+  hopper_decode_tiles_fit<64>();
+  hopper_decode_tiles_fit<128>();
+  hopper_decode_tiles_fit<256>();
 }
 
 TEST(CudaHopperGeometry, ATensorIsDescribedByPanelsRowsHeadsAndSequences) {

@@ -11,6 +11,7 @@
 #include "impls/attention/cuda/flash_attention_3_backward_kernel.h"
 #include "impls/attention/cuda/flash_attention_3_kernel.h"
 #include "impls/attention/cuda/forward_kernel.h"
+#include "impls/attention/cuda/hopper_decode_kernel.h"
 #include "impls/attention/cuda/naive_kernel.h"
 
 namespace assay::attention::cuda::emulator {
@@ -25,6 +26,18 @@ Findings both(Findings first, const Findings& second) {
   first.matrix_products += second.matrix_products;
   first.copied_bytes += second.copied_bytes;
   return first;
+}
+
+// The splits by `block`, and their merge.
+template <class Tile, class Element, int kHeadDim>
+Findings decode(const DecodeProblem& problem, std::vector<Region>& memory, std::uint64_t order,
+                const std::function<void()>& block) {
+  Findings found = run({problem.splits, parts(problem.packed_rows(), Tile::kRows), problem.batch * problem.kv_heads,
+                        Tile::kThreads, Tile::kSharedBytes, order},
+                       memory, block);
+  if (problem.splits == 1) return found;
+  return both(std::move(found), run({static_cast<int>((problem.rows() + 3) / 4), 1, 1, 4 * kWarp, 0, order}, memory,
+                                    [&] { merge_block<Element, kHeadDim>(problem); }));
 }
 
 }  // namespace
@@ -42,13 +55,17 @@ Findings flash_attention_2_forward(const ForwardProblem& problem, int head_dim, 
 Findings flash_decoding(const DecodeProblem& problem, int head_dim, ElementType element, std::vector<Region>& memory,
                         std::uint64_t order) {
   return for_kernel(head_dim, element, [&]<class Element, int kHeadDim>() {
-    using Tile = DecodeTile<kHeadDim>;
-    Findings found = run({problem.splits, parts(problem.packed_rows(), Tile::kRows), problem.batch * problem.kv_heads,
-                          Tile::kThreads, Tile::kSharedBytes, order},
-                         memory, [&] { decode_block<Element, kHeadDim>(problem); });
-    if (problem.splits == 1) return found;
-    return both(std::move(found), run({static_cast<int>((problem.rows() + 3) / 4), 1, 1, 4 * kWarp, 0, order}, memory,
-                                      [&] { merge_block<Element, kHeadDim>(problem); }));
+    return decode<DecodeTile<kHeadDim>, Element, kHeadDim>(problem, memory, order,
+                                                           [&] { decode_block<Element, kHeadDim>(problem); });
+  });
+}
+
+Findings hopper_decoding(const DecodeProblem& problem, int head_dim, ElementType element, std::vector<Region>& memory,
+                         std::uint64_t order) {
+  return for_kernel(head_dim, element, [&]<class Element, int kHeadDim>() {
+    const HopperDecode given = hopper_decode<kHeadDim>(problem, encode_tiled);
+    return decode<HopperDecodeTile<kHeadDim>, Element, kHeadDim>(
+        problem, memory, order, [&] { hopper_decode_block<Element, kHeadDim>(given); });
   });
 }
 

@@ -8,6 +8,7 @@
 #include "impls/attention/cuda/flash_attention_3.h"
 #include "impls/attention/cuda/flash_attention_3_backward.h"
 #include "impls/attention/cuda/forward.h"
+#include "impls/attention/cuda/hopper_decode.h"
 
 namespace assay::attention::cuda::emulator {
 
@@ -16,6 +17,8 @@ Findings flash_attention_2_forward(const ForwardProblem& problem, int head_dim, 
 // The splits and their merge; the findings of both.
 Findings flash_decoding(const DecodeProblem& problem, int head_dim, ElementType element, std::vector<Region>& memory,
                         std::uint64_t order);
+Findings hopper_decoding(const DecodeProblem& problem, int head_dim, ElementType element, std::vector<Region>& memory,
+                         std::uint64_t order);
 // D, the gradients, and the rounding of dQ; clears the sums of dQ first.
 Findings flash_attention_2_backward(const BackwardProblem& problem, int head_dim, ElementType element,
                                     std::vector<Region>& memory, std::uint64_t order);

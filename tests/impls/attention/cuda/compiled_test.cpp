@@ -23,9 +23,9 @@ class CompiledKernels : public CompiledKernelsTest {
   void SetUp() override {
     CompiledKernelsTest::SetUp();
     // Kernels of sm_90a are compiled for sm_80 too, as nothing; no case launches them there.
-    std::erase_if(all_, [](const Kernel& kernel) { return kernel.arch == "sm_80" && kernel.is(kOfHopper); });
+    std::erase_if(all_, [](const Kernel& kernel) { return kernel.arch == "sm_80" && of_hopper(kernel); });
   }
-  static constexpr const char* kOfHopper = "flash_attention_3";
+  static bool of_hopper(const Kernel& kernel) { return kernel.is("flash_attention_3") || kernel.is("hopper_decoding"); }
 };
 
 TEST_F(CompiledKernels, SpillNothingAndKeepNothingOnTheStack) { expect_nothing_spilled(); }
@@ -48,7 +48,7 @@ TEST_F(CompiledKernels, HoldTheInstructionsTheyAreWrittenFor) {
     const bool fp16 = kernel.is("Fp16");
     EXPECT_NE(fp16, kernel.is("Bf16")) << what;
     EXPECT_EQ(kernel.count(fp16 ? ".bf16.bf16" : ".f16.f16"), 0U) << what;
-    if (kernel.is(kOfHopper)) continue;
+    if (of_hopper(kernel)) continue;
     EXPECT_GT(kernel.count(fp16 ? "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"
                                 : "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"),
               0U)
@@ -74,6 +74,12 @@ TEST_F(CompiledKernels, HoldTheInstructionsTheyAreWrittenFor) {
 // The head size, from the mangled name of kernel<Element, kHeadDim>.
 int head_dim_of(const Kernel& kernel) { return number_after(kernel.name, "16ELi", 0); }
 
+// Products of a shape, of the kernel's type.
+std::size_t products_of(const Kernel& kernel, const std::string& shape) {
+  return kernel.count("wgmma.mma_async.sync.aligned." + shape + "k16.f32." +
+                      (kernel.is("Fp16") ? "f16.f16" : "bf16.bf16"));
+}
+
 void expect_shared_out(const Kernel& kernel) {
   const std::string what = kernel.arch + " " + kernel.name;
   // Registers: 168 a thread at the launch of three warpgroups, then what setmaxnreg makes of them.
@@ -96,10 +102,7 @@ TEST_F(CompiledKernels, OfHopperUseItsCopiesProductsAndRegisters) {
     ++found;
     const std::string what = kernel.arch + " " + kernel.name;
     const int d = head_dim_of(kernel);
-    const std::string type = kernel.is("Fp16") ? "f16.f16" : "bf16.bf16";
-    const auto products = [&](const char* shape) {
-      return kernel.count(std::string("wgmma.mma_async.sync.aligned.") + shape + "k16.f32." + type);
-    };
+    const auto products = [&](const char* shape) { return products_of(kernel, shape); };
     // S of the last block and of the others: d / 16 products; O of the others and of the first: one for each 16 keys
     // and each 128 columns.
     EXPECT_EQ(products(d == 256 ? "m64n80" : "m64n128"), 2U * static_cast<unsigned>(d) / 16 + (d == 128 ? 16 : 0))
@@ -159,6 +162,32 @@ TEST_F(CompiledKernels, OfHopperBackwardHaveTheirFiveProductsAndAddUpInOnePiece)
   EXPECT_EQ(found, 6);
 }
 
+TEST_F(CompiledKernels, OfHopperDecodeBringTheCacheByTheCopyEngineAndMultiplyByWarpgroups) {
+  int found = 0;
+  for (const Kernel& kernel : all_) {
+    if (!kernel.is("hopper_decoding_kernel")) continue;
+    ++found;
+    const std::string what = kernel.arch + " " + kernel.name;
+    const int d = head_dim_of(kernel);
+    const auto products = [&](const char* shape) { return products_of(kernel, shape); };
+    // S of 128 keys at d = 64, else of 64: d / 16 products; O: one for each 16 keys and each 128 columns.
+    EXPECT_EQ(products("m64n64"), d == 64 ? 8U : static_cast<unsigned>(d) / 16) << what;
+    EXPECT_EQ(products("m64n128"), d == 256 ? 8U : 4U) << what;
+    EXPECT_EQ(kernel.count("wgmma.mma_async"), products("m64n64") + products("m64n128")) << what;
+    EXPECT_EQ(kernel.count("wgmma.fence"), 2U) << what;
+    EXPECT_EQ(kernel.count("wgmma.wait_group.sync.aligned 0"), 2U) << what;
+    EXPECT_EQ(kernel.count("cp.async.bulk.tensor.5d.shared::cluster.global"), 2U) << what << ": K and V";
+    EXPECT_GT(kernel.count("mbarrier.try_wait.parity"), 0U) << what;
+    EXPECT_EQ(kernel.count("mbarrier.arrive.expect_tx"), 2U) << what;
+    EXPECT_EQ(kernel.count("fence.proxy.async"), 2U) << what << ": Q, and V behind the last key";
+    EXPECT_GT(kernel.count("ex2.approx.ftz.f32"), 0U) << what;
+    EXPECT_EQ(kernel.count("mma.sync"), 0U) << what;
+    EXPECT_EQ(kernel.count("cp.async.cg"), 0U) << what;
+    expect_shared_out(kernel);
+  }
+  EXPECT_EQ(found, 6);
+}
+
 // ptxas starts a wait for products as early as its run of instructions without branches allows. With the softmax in the
 // same run, the wait would come first, and the tensor cores would idle meanwhile.
 TEST_F(CompiledKernels, OfHopperWaitForNoProductInOneRunWithTheSoftmax) {
@@ -189,6 +218,7 @@ TEST_F(CompiledKernels, EachBelongsToARegisteredTechnique) {
       {"flash_attention_3_backward_kernel", "attention/flash-attention-3"},
       {"flash_attention_3_round_kernel", "attention/flash-attention-3"},
       {"flash_decoding_kernel", "attention/flash-decoding"},
+      {"hopper_decoding_kernel", "attention/flash-decoding"},
       {"merge_splits_kernel", "attention/paged-attention"},
       {"naive_scores_kernel", "attention/naive-attention"},
       {"naive_softmax_kernel", "attention/naive-attention"},

@@ -91,42 +91,51 @@ TEST(EmulatedCases, BackwardPassesAndItsMutantsDoNot) {
 }
 
 TEST(EmulatedCases, DecodePassesWithAnyNumberOfSplits) {
-  for (const int splits : {0, 1, 3}) {
-    gate("attention/flash-decoding", {{"context", number(300)},
-                                      {"heads", number(8)},
-                                      {"kv_heads", number(2)},
-                                      {"batch", number(2)},
-                                      {"head_dim", number(128)},
-                                      {"splits", number(splits)}});
+  for (const char* path : {"sm_80", "sm_90a"}) {
+    for (const int splits : {0, 1, 3}) {
+      gate("attention/flash-decoding", {{"context", number(300)},
+                                        {"heads", number(8)},
+                                        {"kv_heads", number(2)},
+                                        {"batch", number(2)},
+                                        {"head_dim", number(128)},
+                                        {"path", word(path)},
+                                        {"splits", number(splits)}});
+    }
   }
 }
 
 TEST(EmulatedCases, DecodeOfUnevenLengthsPassesAndItsMutantsDoNot) {
   for (const char* id : {"attention/flash-decoding", "attention/paged-attention"}) {
-    for (const int queries : {1, 3}) {
-      gate(id, {{"sequence_length", number(queries)},
-                {"context", number(300)},
-                {"heads", number(8)},
-                {"kv_heads", number(2)},
-                {"batch", number(3)},
-                {"head_dim", number(64)},
-                {"splits", number(2)},
-                {"lengths", word("ragged")}});
+    for (const char* path : {"sm_80", "sm_90a"}) {
+      for (const int queries : {1, 3}) {
+        gate(id, {{"sequence_length", number(queries)},
+                  {"context", number(300)},
+                  {"heads", number(8)},
+                  {"kv_heads", number(2)},
+                  {"batch", number(3)},
+                  {"head_dim", number(64)},
+                  {"path", word(path)},
+                  {"splits", number(2)},
+                  {"lengths", word("ragged")}});
+      }
     }
   }
 }
 
 TEST(EmulatedCases, PagedDecodePassesWithPagesInAnyOrder) {
-  for (const char* order : {"random", "in-order"}) {
-    for (const int page_size : {1, 16}) {
-      gate("attention/paged-attention", {{"context", number(200)},
-                                         {"heads", number(4)},
-                                         {"kv_heads", number(2)},
-                                         {"batch", number(2)},
-                                         {"head_dim", number(64)},
-                                         {"page_size", number(page_size)},
-                                         {"pages", word(order)},
-                                         {"dtype", word("fp16")}});
+  for (const char* path : {"sm_80", "sm_90a"}) {
+    for (const char* order : {"random", "in-order"}) {
+      for (const int page_size : {1, 16}) {
+        gate("attention/paged-attention", {{"context", number(200)},
+                                           {"heads", number(4)},
+                                           {"kv_heads", number(2)},
+                                           {"batch", number(2)},
+                                           {"head_dim", number(64)},
+                                           {"page_size", number(page_size)},
+                                           {"pages", word(order)},
+                                           {"path", word(path)},
+                                           {"dtype", word("fp16")}});
+      }
     }
   }
 }
@@ -162,20 +171,30 @@ TEST(EmulatedCases, RefuseWhatNoKernelIsMadeFor) {
             "page_size: found 24, expected a power of two up to 65536");
 }
 
-TEST(EmulatedCases, SkipFlashAttention3WhereTheDeviceIsNotOfItsArchitecture) {
-  for (const Values& of : {Values{}, {{"pass", word("backward")}}, {{"lengths", word("ragged")}}}) {
-    for (const int capability : {80, 89, 100}) {
-      HostDevice device(227 << 10, capability);
-      Values values = of;
-      values.emplace("sequence_length", number(64));
-      try {
-        StateForTests(*harness::find_technique("attention/flash-attention-3"), values, &device);
-        ADD_FAILURE() << capability;
-      } catch (const Skipped& skipped) {
-        EXPECT_NE(std::string(skipped.what()).find("is made for compute capability 9.0"), std::string::npos)
-            << skipped.what();
-      }
+void expect_made_for_9_0(const char* id, Values values) {
+  for (const int capability : {80, 89, 100}) {
+    HostDevice device(227 << 10, capability);
+    values.emplace("sequence_length", number(64));
+    try {
+      StateForTests(*harness::find_technique(id), values, &device);
+      ADD_FAILURE() << capability;
+    } catch (const Skipped& skipped) {
+      EXPECT_NE(std::string(skipped.what()).find("is made for compute capability 9.0"), std::string::npos)
+          << skipped.what();
     }
+  }
+}
+
+TEST(EmulatedCases, SkipFlashAttention3WhereTheDeviceIsNotOfItsArchitecture) {
+  for (const Values& of : {Values{}, {{"pass", word("backward")}}, {{"lengths", word("ragged")}}})
+    expect_made_for_9_0("attention/flash-attention-3", of);
+}
+
+TEST(EmulatedCases, SkipTheHopperPathOfDecodeElsewhereAndRunTheOther) {
+  for (const char* id : {"attention/flash-decoding", "attention/paged-attention"}) {
+    expect_made_for_9_0(id, {{"path", word("sm_90a")}, {"context", number(64)}});
+    HostDevice device(163 << 10, 80);
+    EXPECT_NO_THROW(StateForTests(*harness::find_technique(id), {{"context", number(64)}}, &device));
   }
 }
 

@@ -27,6 +27,9 @@ void flash_attention_2_backward(const BackwardProblem& problem, int head_dim, El
 void flash_decoding(const DecodeProblem& problem, int head_dim, ElementType element, CUstream_st*) {
   run(emulator::flash_decoding, problem, head_dim, element);
 }
+void hopper_decoding(const DecodeProblem& problem, int head_dim, ElementType element, CUstream_st*) {
+  run(emulator::hopper_decoding, problem, head_dim, element);
+}
 void naive_attention(const NaiveProblem& problem, int head_dim, ElementType element, CUstream_st*) {
   run(emulator::naive_attention, problem, head_dim, element);
 }
