@@ -28,8 +28,9 @@ std::optional<Projection> project_efficiency(const Setting& setting) {
   alone.ranks = 1;
   alone.length /= problem->ranks;
   alone.layout = Layout::contiguous;
-  const LayerRun one = run_layer(setting, ring_program(alone), 1);
-  const LayerRun all = run_layer(setting, ring_program(*problem), problem->ranks);
+  const LayerRun one = run_layer(setting, "ring " + name_of(alone), 1, [&] { return ring_program(alone); });
+  const LayerRun all =
+      run_layer(setting, "ring " + name_of(*problem), problem->ranks, [&] { return ring_program(*problem); });
   Projection projection;
   projection.value = problem->ranks * one.seconds / all.seconds;
   projection.inside_domain = one.inside_domain && all.inside_domain;
@@ -48,7 +49,7 @@ std::optional<Projection> project_cp_balance(const Setting& setting, const std::
   if (quantity == "scaling_efficiency") return project_efficiency(setting);
   const auto problem = problem_of(setting);
   if (!problem) return std::nullopt;
-  return project_layer_step(setting, quantity, *problem, ring_program);
+  return project_layer_step(setting, quantity, *problem, {"ring", ring_program});
 }
 
 }  // namespace assay::parallelism

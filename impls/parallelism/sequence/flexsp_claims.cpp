@@ -24,10 +24,7 @@ namespace {
 using harness::claims::Projection;
 using harness::claims::Setting;
 
-constexpr std::uint64_t kBatches = 1;  // the paper averages 40 iterations
-
-// Sequences as the paper's code takes them: those below the context, padded to a multiple of 2 N.
-std::vector<std::int64_t> batch_of(const Setting& setting, std::uint64_t seed) {
+std::vector<std::int64_t> drawn_batch(const Setting& setting, std::uint64_t seed) {
   const auto distribution = datasets::load_length_distribution(setting.workload, datasets::data_root());
   const std::int64_t context =
       setting.axes.has("context") ? setting.axes.integer("context") : distribution.edges.back();
@@ -40,7 +37,6 @@ std::vector<std::int64_t> batch_of(const Setting& setting, std::uint64_t seed) {
 
 struct Machine {
   FlexSpCosts costs;
-  double gathers = 0;  // seconds of ZeRO-3 traffic of a micro-batch
   double optimizer = 0;
   bool inside_domain = true;
   BatchProblem shape;
@@ -81,7 +77,8 @@ Machine make_machine(const Setting& setting) {
   const double bandwidth = nodes == 1
                                ? cluster.intra.bandwidth
                                : std::min(cluster.intra.bandwidth, cluster.inter.bandwidth * cluster.nics_per_node);
-  machine.gathers = 3 * 2 * model.at("parameters") * (setting.ranks - 1) / setting.ranks / bandwidth;
+  // Gathering hides behind computing.
+  machine.costs.least_seconds = 3 * 2 * model.at("parameters") * (setting.ranks - 1) / setting.ranks / bandwidth;
   machine.optimizer = 16 * 2 * model.at("parameters") / setting.ranks / setting.device->at("memory_bandwidth");
   return machine;
 }
@@ -117,8 +114,7 @@ Step step_of(const std::vector<std::int64_t>& lengths, const Machine& machine, c
     for (const int sequence : slowest->sequences)
       tokens += static_cast<double>(lengths[static_cast<std::size_t>(sequence)]);
     step.exchange += machine.costs.exchange_fixed_seconds[level] + machine.costs.exchange_seconds[level] * tokens;
-    // Gathering hides behind computing.
-    step.seconds += std::max(micro_batch.seconds, machine.gathers);
+    step.seconds += micro_batch.seconds;
   }
   return step;
 }
@@ -152,7 +148,7 @@ std::optional<Totals> totals_of(const Setting& setting, const Machine& machine, 
   std::string key =
       fmt::format("{} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(arm), setting.workload, setting.ranks,
                   setting.axes.integer("context"), setting.axes.integer("global_batch"), costs.pair_seconds,
-                  costs.token_seconds, costs.capacity, machine.gathers, machine.optimizer, setting.model->id);
+                  costs.token_seconds, costs.capacity, costs.least_seconds, machine.optimizer, setting.model->id);
   for (std::size_t k = 0; k < costs.exchange_seconds.size(); ++k)
     key += fmt::format(" {} {}", costs.exchange_seconds[k], costs.exchange_fixed_seconds[k]);
   {
@@ -160,8 +156,8 @@ std::optional<Totals> totals_of(const Setting& setting, const Machine& machine, 
     if (const auto found = known.find(key); found != known.end()) return found->second;
   }
   Totals totals;
-  for (std::uint64_t seed = 1; seed <= kBatches; ++seed) {
-    const std::vector<std::int64_t> lengths = batch_of(setting, seed);
+  for (std::uint64_t seed = 1; seed <= kFlexSpBatches; ++seed) {
+    const std::vector<std::int64_t> lengths = flexsp_batch(setting, seed);
     const FlexSpPlan plan = planned(lengths, setting.ranks, setting.axes.integer("context"), costs, arm);
     if (plan.micro_batches.empty() || !std::isfinite(plan.seconds)) return std::nullopt;
     const Step step = step_of(lengths, machine, plan);
@@ -186,7 +182,7 @@ std::optional<Projection> answer(const Setting& setting, const std::string& quan
   if (!totals) return std::nullopt;
   Projection projection;
   projection.inside_domain = machine.inside_domain;
-  const double batches = static_cast<double>(kBatches);
+  const double batches = static_cast<double>(kFlexSpBatches);
   if (quantity == "throughput") {
     projection.value = totals->tokens / totals->seconds;
   } else if (quantity == "step_time") {
@@ -206,15 +202,15 @@ std::optional<Projection> answer(const Setting& setting, const std::string& quan
       "({:.2f} of the forward products recomputed); costs of pairs, tokens and exchanges from the models of operators "
       "and "
       "links; ZeRO-3 traffic hides behind a micro-batch",
-      kBatches, 2 * setting.ranks, machine.memory.capacity, machine.memory.recomputed);
+      kFlexSpBatches, 2 * setting.ranks, machine.memory.capacity, machine.memory.recomputed);
   return projection;
 }
 
 // What rounding to buckets adds to the tokens of a batch.
 std::optional<Projection> bucket_projection(const Setting& setting) {
   double error = 0;
-  for (std::uint64_t seed = 1; seed <= kBatches; ++seed) {
-    const std::vector<std::int64_t> lengths = batch_of(setting, seed);
+  for (std::uint64_t seed = 1; seed <= kFlexSpBatches; ++seed) {
+    const std::vector<std::int64_t> lengths = flexsp_batch(setting, seed);
     std::vector<std::int64_t> tops;
     if (setting.axes.has("interval")) {
       const std::int64_t interval = setting.axes.integer("interval");
@@ -223,15 +219,27 @@ std::optional<Projection> bucket_projection(const Setting& setting) {
     } else {
       tops = bucket_tops(lengths, static_cast<int>(setting.axes.integer("buckets")));
     }
-    error += bucket_error(lengths, tops) / static_cast<double>(kBatches);
+    error += bucket_error(lengths, tops) / static_cast<double>(kFlexSpBatches);
   }
   Projection projection;
   projection.value = error;
-  projection.note = fmt::format("counted on {} batches drawn from the published histogram", kBatches);
+  projection.note = fmt::format("counted on {} batches drawn from the published histogram", kFlexSpBatches);
   return projection;
 }
 
 }  // namespace
+
+// The same few batches are asked for by every arm on every perturbed machine.
+std::vector<std::int64_t> flexsp_batch(const Setting& setting, std::uint64_t seed) {
+  static std::mutex guard;
+  static std::map<std::string, std::vector<std::int64_t>> known;
+  const std::string key =
+      fmt::format("{} {} {} {} {}", setting.workload, setting.ranks, setting.axes.integer("global_batch"),
+                  setting.axes.has("context") ? setting.axes.integer("context") : 0, seed);
+  const std::lock_guard lock(guard);
+  if (const auto found = known.find(key); found != known.end()) return found->second;
+  return known.emplace(key, drawn_batch(setting, seed)).first->second;
+}
 
 bool is_flexsp_batch(const Setting& setting) { return setting.axes.has("global_batch") && !setting.workload.empty(); }
 
@@ -247,62 +255,6 @@ std::optional<Projection> project_flexsp(const Setting& setting, const std::stri
 
 std::optional<Projection> project_flexsp_deepspeed(const Setting& setting, const std::string& quantity) {
   return answer(setting, quantity, Arm::deepspeed);
-}
-
-// Tensor parallelism inside a node (all gathers and scatters of activations shown), context parallelism between nodes:
-// every row of sequences zigzag over all nodes, a ring whose hops hide behind attention as far as that lasts.
-std::optional<Projection> project_flexsp_megatron(const Setting& setting, const std::string& quantity) {
-  if (quantity != "throughput" || !has_step_model(setting) || !setting.device || !setting.cluster ||
-      !setting.axes.has("context"))
-    return std::nullopt;
-  const datasets::Model& model = *setting.model;
-  const datasets::Cluster& cluster = *setting.cluster;
-  const Machine& machine = machine_of(setting);
-  const int tensor = std::min(setting.ranks, cluster.devices_per_node), context = setting.ranks / tensor;
-  if (machine.shape.heads % tensor != 0) return std::nullopt;
-  const double layers = model.at("layers"), hidden = model.at("hidden");
-  const double nic = cluster.inter.bandwidth * cluster.nics_per_node / tensor;  // of one device, all sending
-  const double share = static_cast<double>(tensor - 1) / tensor;
-  const double gathered = layers * 10 * share * hidden * 2 / cluster.intra.bandwidth;  // s of a token of a node's rows
-  double seconds = 0, tokens = 0, ring = 0, tensors = 0;
-  for (std::uint64_t seed = 1; seed <= kBatches; ++seed) {
-    const std::vector<std::int64_t> lengths = batch_of(setting, seed);
-    const std::int64_t room = machine.costs.capacity * setting.ranks;
-    // Rows that all ranks share: as many sequences as the memory of all holds.
-    for (const std::vector<int>& row : cut_by_tokens(lengths, [&] {
-           std::int64_t all = 0;
-           for (const std::int64_t length : lengths) all += length;
-           return static_cast<int>((all + room - 1) / room);
-         }())) {
-      double pairs = 0, n = 0;
-      for (const int sequence : row) {
-        const double length = static_cast<double>(lengths[static_cast<std::size_t>(sequence)]);
-        pairs += length * (length + 1) / 2;
-        n += length;
-      }
-      const double attention = machine.costs.pair_seconds * pairs / setting.ranks;
-      const double rest = machine.costs.token_seconds * n / setting.ranks;
-      // K and V forward, K and V and their gradients (32 bit) backward: 2, 2 + 4 bytes an element a hop.
-      const double hop_bytes = 2 * n / context * model.at("kv_heads") * model.at("head_dim") / tensor * (2 + 2 + 4);
-      const double sent = context == 1 ? 0 : layers * (context - 1) * (hop_bytes / nic + 3 * cluster.inter.latency);
-      const double exposed = std::max(0.0, sent - attention * (context - 1) / context);
-      ring += exposed;
-      tensors += gathered * n / context;
-      seconds += attention + rest + exposed + gathered * n / context;
-      tokens += n;
-    }
-    seconds += machine.optimizer;
-  }
-  Projection projection;
-  projection.value = tokens / seconds;
-  projection.inside_domain = machine.inside_domain;
-  const double batches = static_cast<double>(kBatches);
-  projection.parts = {{"tensor-parallel gathers and scatters", "collective", tensors / batches},
-                      {"exposed ring", "link", ring / batches},
-                      {"computing", "gemm", (seconds - ring - tensors) / batches}};
-  projection.note = fmt::format("tensor parallelism {}, context parallelism {}, rows of {} tokens over all devices",
-                                tensor, context, machine.costs.capacity * setting.ranks);
-  return projection;
 }
 
 }  // namespace assay::parallelism

@@ -1,12 +1,19 @@
 #pragma once
 // What FlexSP's paper claims, and what it compares with: DeepSpeed's one degree for all and Megatron-LM's tensor and
 // context parallelism, on the same batches.
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "harness/claims/projection.h"
 
 namespace assay::parallelism {
+
+// Batches that a projection is the mean of; the paper averages 40.
+inline constexpr std::uint64_t kFlexSpBatches = 1;
+// Sequences as the paper's code takes them: those below the context, padded to a multiple of 2 N.
+std::vector<std::int64_t> flexsp_batch(const harness::claims::Setting& setting, std::uint64_t seed);
 
 std::optional<harness::claims::Projection> project_flexsp(const harness::claims::Setting& setting,
                                                           const std::string& quantity);

@@ -19,8 +19,10 @@
 #include <limits>
 #include <vector>
 
+#include "harness/claims/baselines.h"
 #include "impls/parallelism/sequence/megatron_sp_case.h"
 #include "impls/parallelism/sequence/megatron_sp_claims.h"
+#include "impls/parallelism/sequence/megatron_training_claims.h"
 #include "impls/parallelism/sequence/sequence_case.h"
 #include "impls/parallelism/sequence/token_wise.h"
 #include "impls/substrate/fabric/collectives.h"
@@ -478,6 +480,7 @@ const harness::Registration registration({
     .implementations = over_ranks<megatron_scheme>(megatron_axes(), __FILE__),
     .project = project_megatron_claim,
 });
+const harness::claims::BaselineRegistration baselines("parallelism/sequence/megatron-sp", project_megatron_tp);
 }  // namespace
 
 }  // namespace assay::parallelism

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "impls/parallelism/sequence/megatron_sp.h"
+#include "impls/parallelism/sequence/megatron_training_claims.h"
 #include "impls/parallelism/sequence/sequence_claims.h"
 #include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/models/operator_time.h"
@@ -42,9 +43,9 @@ RunReport count_layer(const MegatronPlan& plan) {
       plan, any, [](const OpWork&) { return 0.0; }, 1);
 }
 
-// Nothing where the heads cannot be dealt, or for recomputation or a pipeline, which are not modelled.
+// Nothing where the heads cannot be dealt, or for a pipeline.
 std::optional<SequenceProblem> layer_of(const Setting& setting, bool backward, std::int64_t open_length = 0) {
-  if (setting.axes.has("recompute") || setting.axes.has("pipeline")) return std::nullopt;
+  if (setting.axes.has("pipeline")) return std::nullopt;
   auto p = layer_shape(setting, backward, open_length);
   if (!p) return std::nullopt;
   if (p->heads % p->ranks != 0 || p->kv_heads % p->ranks != 0 || p->length < p->ranks) return std::nullopt;
@@ -228,6 +229,7 @@ std::optional<Projection> project_longest(const Setting& setting) {
 }  // namespace
 
 std::optional<Projection> project_megatron_claim(const Setting& setting, const std::string& quantity) {
+  if (is_megatron_training(setting)) return project_megatron_training(setting, quantity);
   if (quantity == "comm_bytes") return project_volume(setting);
   if (quantity == "max_sequence") return project_longest(setting);
   return project_step(setting, quantity);

@@ -94,7 +94,7 @@ std::optional<Projection> project_ring_attention(const Setting& setting, const s
     auto layer = layer_shape(setting, true);
     if (!layer) return std::nullopt;
     if (setting.axes.has("context_parallel")) layer->ranks = static_cast<int>(setting.axes.integer("context_parallel"));
-    return project_layer_step(setting, quantity, *layer, ring_program);
+    return project_layer_step(setting, quantity, *layer, {"ring", ring_program});
   }
   const bool thresholds = setting.axes.has("peak_flops") && setting.axes.has("link_bandwidth");
   if (quantity != "count" || !thresholds) return std::nullopt;

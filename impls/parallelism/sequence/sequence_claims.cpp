@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/models/operator_time.h"
 #include "impls/substrate/models/sequence_ledger.h"
 #include "impls/substrate/models/training_step.h"
@@ -60,24 +59,22 @@ double held_by_token(const datasets::Model& model) {
                                      1);
 }
 
+std::string name_of(const SequenceProblem& p) {
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", p.length, p.ranks, p.batch, p.heads, p.kv_heads, p.head_dim,
+                     static_cast<int>(p.dtype), p.causal, p.backward, static_cast<int>(p.layout), p.node_ranks);
+}
+
 LayerRun run_layer(const Setting& setting, const RankProgram& program, int ranks) {
-  LayerRun result;
-  substrate::ClusterFabric fabric({.cluster = *setting.cluster,
-                                   .operator_seconds =
-                                       [&](const substrate::OpWork& work) {
-                                         const auto time = substrate::operator_time(*setting.device, work);
-                                         result.inside_domain = result.inside_domain && time.inside_domain;
-                                         return time.seconds;
-                                       },
-                                   .memory_bandwidth = setting.device->at("memory_bandwidth"),
-                                   .ranks = ranks});
-  const substrate::RunReport run = fabric.run([&](substrate::Rank& rank) { return program(rank, nullptr); });
-  const auto& critical = run.ranks[static_cast<std::size_t>(run.critical_rank())];
-  result.seconds = substrate::to_seconds(run.makespan());
-  result.computing = substrate::to_seconds(critical.busy[0]);
-  result.copying = substrate::to_seconds(critical.busy[1]);
-  result.exposed = substrate::to_seconds(critical.exposed);
-  return result;
+  return run_on_cluster(
+      *setting.device, *setting.cluster, ranks,
+      [&](const substrate::OpWork& work) { return substrate::operator_time(*setting.device, work); }, program);
+}
+
+LayerRun run_layer(const Setting& setting, const std::string& name, int ranks,
+                   const std::function<RankProgram()>& make) {
+  return run_or_remember(
+      name, *setting.device, *setting.cluster, ranks,
+      [&](const substrate::OpWork& work) { return substrate::operator_time(*setting.device, work); }, make);
 }
 
 std::optional<double> step_quantity(const Setting& setting, const std::string& quantity, std::int64_t length,
@@ -116,7 +113,8 @@ Step step_of(const Setting& setting, const SequenceProblem& problem, const Progr
                                                              .tokens_per_micro_batch = step.tokens,
                                                              .data_parallel = 1,
                                                              .dtype = substrate::OpDtype::bf16});
-  const LayerRun run = run_layer(setting, program(problem), problem.ranks);
+  const LayerRun run = run_layer(setting, fmt::format("{} {}", program.name, name_of(problem)), problem.ranks,
+                                 [&] { return program.make(problem); });
   step.inside_domain = rest.inside_domain && run.inside_domain;
   const double layers = model.at("layers");
   const double layer = layers * run.seconds, exchange = layers * run.exposed, copies = layers * run.copying;

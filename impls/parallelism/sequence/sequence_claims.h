@@ -7,6 +7,7 @@
 
 #include "harness/claims/projection.h"
 #include "impls/parallelism/program_case.h"
+#include "impls/parallelism/remembered_run.h"
 #include "impls/parallelism/sequence/sequence_plan.h"
 
 namespace assay::parallelism {
@@ -24,15 +25,20 @@ bool has_step_model(const harness::claims::Setting& setting);
 double held_states(const harness::claims::Setting& setting);  // 16 bytes a parameter over all ranks
 double held_by_token(const datasets::Model& model);           // activations, no layer recomputed
 
-// One layer of a rank program on the device and the cluster of the setting.
-struct LayerRun {
-  double seconds = 0;
-  double computing = 0, copying = 0, exposed = 0;  // of the rank that finishes last
-  bool inside_domain = true;
-};
+// One layer of a rank program on the device and the cluster of the setting. With a `name`, which says all that the
+// program follows from beside the machine, a run on a machine that differs in nothing it uses is not repeated.
+using LayerRun = CriticalPath;
 LayerRun run_layer(const harness::claims::Setting& setting, const RankProgram& program, int ranks);
+LayerRun run_layer(const harness::claims::Setting& setting, const std::string& name, int ranks,
+                   const std::function<RankProgram()>& make);
 
-using ProgramOfLayer = std::function<RankProgram(const SequenceProblem&)>;
+// A scheme's program for a layer; `name` says what of it the layer does not.
+struct ProgramOfLayer {
+  std::string name;
+  std::function<RankProgram(const SequenceProblem&)> make;
+};
+// Every number of a layer, as text.
+std::string name_of(const SequenceProblem& layer);
 
 // comm_bytes: what rank 0 sent.
 harness::claims::Projection sent_by_a_rank(const substrate::RunReport& counts);

@@ -1,5 +1,7 @@
 #include "impls/parallelism/sequence/streambp_claims.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -74,7 +76,8 @@ double activations(const Decoder& m, Arm arm, double tokens, double chunk) {
 std::optional<double> states(const Setting& setting, const Decoder& m) {
   const auto axis = [&](const char* name) { return setting.axes.has(name) ? setting.axes.text(name) : std::string(); };
   const std::string objective = axis("objective"), tuning = axis("tuning");
-  if (objective == "dpo" || objective == "grpo") return std::nullopt;  // more than one sequence and model at once
+  if (objective == "grpo") return std::nullopt;  // how many answers to a prompt are differentiated at once
+  if (objective == "dpo" && tuning != "lora") return std::nullopt;  // the reference is another model then
   if (setting.axes.has("zero_stage")) {
     if (setting.axes.integer("zero_stage") != 2) return std::nullopt;
     return m.parameters * (kElement + (kElement + 12) / setting.ranks);
@@ -90,7 +93,9 @@ std::optional<Projection> longest(const Setting& setting, Arm arm) {
   const auto held = states(setting, m);
   if (!held) return std::nullopt;
   const auto chunk = static_cast<double>(setting.axes.integer("chunk"));
-  const double batch = setting.axes.has("batch") ? static_cast<double>(setting.axes.integer("batch")) : 1;
+  double batch = setting.axes.has("batch") ? static_cast<double>(setting.axes.integer("batch")) : 1;
+  const bool pairs = setting.axes.has("objective") && setting.axes.text("objective") == "dpo";
+  if (pairs) batch *= 2;  // what is preferred and what is not, of one length
   const double room = setting.device->at("memory_bytes") - *held;
   const auto fits = [&](double tokens) { return batch * activations(m, arm, tokens, chunk) <= room; };
   double low = 0, high = 1;
@@ -104,10 +109,11 @@ std::optional<Projection> longest(const Setting& setting, Arm arm) {
   projection.value = low;
   projection.parts = {{"states", "none", *held},
                       {"activations a token", "none", activations(m, arm, low, chunk) / low}};
-  projection.note =
+  projection.note = fmt::format(
       "memory ledger: 16-bit weights (and with ZeRO-2 a share of 16-bit gradients and 12 bytes of optimizer); logits "
       "in "
-      "16 and 32 bits with their gradient; no fragmentation";
+      "16 and 32 bits with their gradient; no fragmentation{}",
+      pairs ? "; a sample is a pair of sequences, the reference the weights without adapters" : "");
   return projection;
 }
 
@@ -140,9 +146,19 @@ class Operators {
   bool inside_ = true;
 };
 
+// Gradients scattered over replicas once a step, a layer's while the next one is differentiated: what is left of it.
+std::optional<double> exposed_gradients(const Setting& setting, const Decoder& m, double backward) {
+  if (!setting.axes.has("zero_stage")) return 0;
+  if (setting.axes.integer("zero_stage") != 2 || !setting.cluster || setting.ranks > setting.cluster->devices_per_node)
+    return std::nullopt;
+  const double others = static_cast<double>(setting.ranks - 1) / setting.ranks;
+  const double sent = others * kElement * m.parameters / setting.cluster->intra.bandwidth;
+  return std::max(sent / m.layers, sent - backward);
+}
+
 // Head and layers: forward, and backward with the layers computed again.
 std::optional<Projection> backward_time(const Setting& setting, Arm arm) {
-  if (!setting.device || !setting.axes.has("sequence_length") || setting.axes.has("zero_stage")) return std::nullopt;
+  if (!setting.device || !setting.axes.has("sequence_length")) return std::nullopt;
   const Decoder m(*setting.model);
   const std::int64_t length = setting.axes.integer("sequence_length");
   const std::int64_t batch = setting.axes.has("batch") ? setting.axes.integer("batch") : 1;
@@ -184,14 +200,54 @@ std::optional<Projection> backward_time(const Setting& setting, Arm arm) {
   }
   Projection projection;
   projection.value = spent.products + spent.attention + spent.streaming;
+  // The layers' backward pass with its recomputation is three quarters of the products and attention.
+  const auto exposed = exposed_gradients(setting, m, 0.75 * projection.value);
+  if (!exposed) return std::nullopt;
+  projection.value += *exposed;
   projection.inside_domain = spent.inside();
   projection.parts = {{"matrix products", "gemm", spent.products},
                       {"attention", "attention", spent.attention},
-                      {"norms, activations and loss", "norm", spent.streaming}};
+                      {"norms, activations and loss", "norm", spent.streaming},
+                      {"exposed gradients of replicas", "collective", *exposed}};
   projection.note =
       "a forward pass, and a backward pass with the layers computed again; attention in chunks of queries against the "
       "keys up to their last, nothing of the mask skipped inside; per sample";
   projection.value /= static_cast<double>(batch);
+  return projection;
+}
+
+// Peak of what one layer and a head hold of their tokens, from the ledger of the program: all but weights and their
+// gradients.
+double small_peak(std::int64_t length, std::int64_t chunk) {
+  constexpr int kHeads = 4, kWidth = 64;
+  constexpr std::int64_t kWords = 512;
+  const SequenceProblem p{.length = length,
+                          .ranks = 1,
+                          .heads = kHeads,
+                          .kv_heads = kHeads,
+                          .head_dim = kWidth,
+                          .dtype = substrate::DType::f32,
+                          .backward = true};
+  const auto chunks = static_cast<int>((length + chunk - 1) / chunk);
+  const substrate::RunReport run = count_program(stream_program(StreamPlan(p, chunks, kWords)), 1);
+  std::int64_t held = 0;
+  for (const auto& entry : run.ranks.front().memory.entries()) {
+    const std::string_view name = entry.name;
+    if (name != "weights" && name != "gradients of the weights") held += entry.at_peak;
+  }
+  return static_cast<double>(held);
+}
+
+std::optional<Projection> linear_memory(const Setting& setting) {
+  if (!setting.axes.has("sequence_length") || !setting.axes.has("chunk")) return std::nullopt;
+  const std::int64_t length = setting.axes.integer("sequence_length"), chunk = setting.axes.integer("chunk");
+  const double exponent = std::log2(small_peak(2 * length, chunk) / small_peak(length, chunk));
+  Projection projection;
+  projection.value = std::abs(exponent - 1) <= 0.1 ? 1 : 0;
+  projection.parts = {{"exponent from here to twice the tokens", "none", exponent}};
+  projection.note =
+      "ledger of the program, one layer of 4 heads of 64 and a head of 512 words, without weights and their gradients, "
+      "which do not grow";
   return projection;
 }
 
@@ -221,6 +277,7 @@ std::optional<Projection> answer(const Setting& setting, const std::string& quan
 
 std::optional<Projection> project_streambp(const Setting& setting, const std::string& quantity) {
   if (quantity == "flops") return score_flops(setting);
+  if (quantity == "memory_peak") return linear_memory(setting);
   const bool baseline = setting.axes.has("arm") && setting.axes.text("arm") == "checkpointing";
   return answer(setting, quantity, baseline ? Arm::checkpointing : Arm::stream);
 }

@@ -8,14 +8,14 @@
 
 namespace assay::parallelism {
 
-// max_sequence: of a bf16 model whose layers' inputs are checkpointed; with `tuning` = "lora" weights alone are held,
-// with `objective` = "bp-only" weights and gradients. step_time: head and layers backward with the layers computed
-// again, of the arm of the configuration. memory_peak: 1 where twice the tokens take twice the memory. flops: of
-// scores.
+// max_sequence: of a bf16 model whose layers' inputs are checkpointed; with `tuning` = "lora" or `objective` =
+// "bp-only" weights alone are held, with "dpo" two sequences a sample. step_time: head and layers backward with the
+// layers computed again, of the arm of the configuration. memory_peak: 1 where twice the tokens take twice the memory,
+// weights and their gradients aside. flops: the full square of scores over what is computed.
 std::optional<harness::claims::Projection> project_streambp(const harness::claims::Setting& setting,
                                                             const std::string& quantity);
 // The same of gradient checkpointing, no checkpointing, and mini-sequences (the MLP and the head in chunks, attention
-// whole); flops of scores of the full square.
+// whole).
 std::optional<harness::claims::Projection> project_streambp_baseline(const harness::claims::Setting& setting,
                                                                      const std::string& quantity);
 

@@ -37,8 +37,9 @@ std::optional<Projection> project_volume(const Setting& setting) {
 std::optional<Projection> project_step(const Setting& setting, const std::string& quantity) {
   const auto problem = layer_of(setting, true);
   if (!problem) return std::nullopt;
-  if (setting.axes.has("sequence_parallel")) return project_layer_step(setting, quantity, *problem, ulysses_program);
-  return project_best_layer_step(setting, quantity, *problem, ulysses_program, dealt);
+  if (setting.axes.has("sequence_parallel"))
+    return project_layer_step(setting, quantity, *problem, {"ulysses", ulysses_program});
+  return project_best_layer_step(setting, quantity, *problem, {"ulysses", ulysses_program}, dealt);
 }
 
 // Activations and states are divided over the ranks, so that the sequence is what a device holds times their number.

@@ -24,9 +24,10 @@ std::optional<Projection> project_usp(const Setting& setting, const std::string&
     const int shares = problem->ranks / by_heads;
     for (int inner = rings ? 1 : shares; inner <= shares; ++inner) {
       if (shares % inner != 0) continue;
-      auto found = project_layer_step(setting, quantity, *problem, [&](const SequenceProblem& layer) {
-        return usp_program_of(UspPlan(layer, by_heads, inner));
-      });
+      auto found = project_layer_step(setting, quantity, *problem,
+                                      {fmt::format("usp {} {}", by_heads, inner), [&](const SequenceProblem& layer) {
+                                         return usp_program_of(UspPlan(layer, by_heads, inner));
+                                       }});
       if (!found) return std::nullopt;
       // Of equals the one with the most heads together.
       const bool better =

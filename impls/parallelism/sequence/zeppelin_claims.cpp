@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <map>
-#include <mutex>
 #include <string>
 #include <utility>
 
@@ -56,26 +54,21 @@ std::optional<Projection> step(const Setting& setting, const std::string& quanti
   if (!has_step_model(setting) || !setting.device || !setting.cluster) return std::nullopt;
   if (quantity != "throughput" && quantity != "step_time") return std::nullopt;
   const datasets::Model& model = *setting.model;
-  const auto distribution = datasets::load_length_distribution(setting.workload, datasets::data_root());
   const std::int64_t tokens = setting.axes.integer("tokens");
-  // Several claims ask for the same step.
-  static std::mutex guard;
-  static std::map<std::string, Projection> known;
-  const std::string key = fmt::format("{} {} {} {} {} {} {}", quantity, arm, model.id, setting.ranks, setting.workload,
-                                      tokens, machine_key(*setting.device, *setting.cluster));
-  {
-    const std::lock_guard lock(guard);
-    if (const auto found = known.find(key); found != known.end()) return found->second;
-  }
   double seconds = 0, computing = 0, exposed = 0;
   bool inside = true;
   for (std::uint64_t seed = 1; seed <= kBatches; ++seed) {
-    BatchProblem problem = shape_of(setting);
-    problem.lengths = datasets::draw_tokens(distribution, tokens, tokens, datasets::Overlong::cut, seed);
-    BatchPlan plan = plan_zeppelin(problem, arm, setting.cluster->devices_per_node,
-                                   kRoomOverShare * ((tokens + setting.ranks - 1) / setting.ranks));
-    plan.linear = [&model](std::int64_t n, bool backward) { return products(model, n, backward); };
-    const LayerRun run = run_layer(setting, batch_program(std::move(plan)), setting.ranks);
+    // Several claims ask for the same step.
+    const std::string name = fmt::format("zeppelin {} {} {} {} {}", arm, model.id, setting.workload, tokens, seed);
+    const LayerRun run = run_layer(setting, name, setting.ranks, [&] {
+      const auto distribution = datasets::load_length_distribution(setting.workload, datasets::data_root());
+      BatchProblem problem = shape_of(setting);
+      problem.lengths = datasets::draw_tokens(distribution, tokens, tokens, datasets::Overlong::cut, seed);
+      BatchPlan plan = plan_zeppelin(problem, arm, setting.cluster->devices_per_node,
+                                     kRoomOverShare * ((tokens + setting.ranks - 1) / setting.ranks));
+      plan.linear = [&model](std::int64_t n, bool backward) { return products(model, n, backward); };
+      return batch_program(std::move(plan));
+    });
     seconds += run.seconds * model.at("layers");
     computing += run.computing * model.at("layers");
     exposed += run.exposed * model.at("layers");
@@ -93,8 +86,6 @@ std::optional<Projection> step(const Setting& setting, const std::string& quanti
       "transfers "
       "one after the other",
       kBatches, tokens);
-  const std::lock_guard lock(guard);
-  known.emplace(key, projection);
   return projection;
 }
 

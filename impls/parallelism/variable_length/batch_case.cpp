@@ -10,6 +10,7 @@
 #include "datasets/machine.h"
 #include "datasets/user_error.h"
 #include "datasets/workloads/length_distribution.h"
+#include "impls/parallelism/sequence/sequence_case.h"
 #include "impls/parallelism/variable_length/batch_data.h"
 #include "impls/parallelism/variable_length/batch_program.h"
 
@@ -21,7 +22,7 @@ using harness::Value;
 std::vector<Axis> batch_axes() {
   const auto count = [](std::int64_t value) { return Value(value); };
   const auto word = [](const char* value) { return Value(std::string(value)); };
-  return {
+  std::vector<Axis> axes = {
       {.name = "workload",
        .defaults = {word("github")},
        .help = "data set whose lengths are drawn: a distribution of datasets/workloads/lengths, or a file of one"},
@@ -37,22 +38,10 @@ std::vector<Axis> batch_axes() {
            "tokens a rank holds at one time; 0: what the longest sequence or half an even share needs, and a twelfth",
        .minimum = 0},
       {.name = "ranks", .defaults = {count(4)}, .help = "ranks of the batch"},
-      {.name = "heads", .defaults = {count(4)}, .help = "query heads H"},
-      {.name = "kv_heads",
-       .defaults = {count(0)},
-       .help = "key/value heads Hk, a divisor of heads; 0 means heads",
-       .minimum = 0},
-      {.name = "head_dim", .defaults = {count(64)}, .help = "head size d (elements)"},
-      {.name = "backward",
-       .defaults = {count(0)},
-       .help = "1: forward and backward; 0: forward",
-       .allowed = {count(0), count(1)},
-       .minimum = 0},
-      {.name = "dtype",
-       .defaults = {word("bf16")},
-       .help = "storage of Q, K, V, O; accumulation is fp32",
-       .allowed = {word("fp32"), word("bf16")}},
   };
+  for (Axis& axis : without(sequence_axes(), {"sequence_length", "ranks", "batch", "causal", "layout"}))
+    axes.push_back(std::move(axis));
+  return axes;
 }
 
 BatchProblem batch_problem(const harness::State& state) {

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 
+#include "impls/parallelism/remembered_run.h"
 #include "impls/parallelism/variable_length/batch_program.h"
-#include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/models/operator_time.h"
 #include "impls/substrate/models/training_step.h"
 
@@ -73,24 +74,25 @@ ExchangeCosts heads_exchange_costs(const BatchProblem& shape, int degree, const 
                                    const datasets::Cluster& cluster) {
   if (degree == 1) return {};
   const auto seconds = [&](std::int64_t tokens) {
-    BatchPlan plan;
-    plan.problem = shape;
-    plan.problem.ranks = degree;
-    plan.problem.lengths = {tokens};
-    std::vector<int> all;
-    for (int r = 0; r < degree; ++r) all.push_back(r);
-    plan.items = {make_item(plan.problem, all, {0}, Exchange::heads)};
-    substrate::ClusterFabric fabric({.cluster = cluster,
-                                     .operator_seconds =
-                                         [&](const OpWork& work) {
-                                           const bool attention = work.kind == OpKind::attention ||
-                                                                  work.kind == OpKind::attention_backward;
-                                           return attention ? 0.0 : substrate::operator_seconds(device, work);
-                                         },
-                                     .memory_bandwidth = device.at("memory_bandwidth"),
-                                     .ranks = degree});
-    return substrate::to_seconds(
-        fabric.run([&](substrate::Rank& rank) { return batch_layer(rank, plan, {}); }).makespan());
+    const std::string name = fmt::format("heads exchange {} {} {} {} {} {} {}", tokens, degree, shape.heads,
+                                         shape.kv_heads, shape.head_dim, size_of(shape.dtype), shape.backward);
+    const auto time = [&](const OpWork& work) {
+      const bool attention = work.kind == OpKind::attention || work.kind == OpKind::attention_backward;
+      return attention ? substrate::OperatorTime{} : substrate::operator_time(device, work);
+    };
+    return run_or_remember(name, device, cluster, degree, time,
+                           [&]() -> RankProgram {
+                             auto plan = std::make_shared<BatchPlan>();
+                             plan->problem = shape;
+                             plan->problem.ranks = degree;
+                             plan->problem.lengths = {tokens};
+                             std::vector<int> all;
+                             for (int r = 0; r < degree; ++r) all.push_back(r);
+                             plan->items = {make_item(plan->problem, all, {0}, Exchange::heads)};
+                             return
+                                 [plan](substrate::Rank& rank, ProgramData*) { return batch_layer(rank, *plan, {}); };
+                           })
+        .seconds;
   };
   const std::int64_t few = std::int64_t{1024} * degree, many = std::int64_t{8192} * degree;
   const double at_few = seconds(few), at_many = seconds(many);

@@ -5,8 +5,10 @@
 #include <bit>
 #include <functional>
 #include <limits>
+#include <map>
+#include <mutex>
 #include <numeric>
-#include <queue>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
@@ -19,6 +21,7 @@ namespace {
 
 constexpr std::size_t kMostLevels = 32;
 constexpr double kNever = std::numeric_limits<double>::infinity();
+constexpr double kRounded = 1 - 1e-9;  // of a bound that is a sum
 
 std::int64_t length_of(const std::vector<std::int64_t>& lengths, int sequence) {
   return lengths[static_cast<std::size_t>(sequence)];
@@ -33,10 +36,10 @@ FlexSpGroup finished(const std::vector<std::int64_t>& lengths, const FlexSpCosts
   return group;
 }
 
-FlexSpMicroBatch finished(std::vector<FlexSpGroup> groups) {
+FlexSpMicroBatch finished(std::vector<FlexSpGroup> groups, const FlexSpCosts& costs) {
   std::erase_if(groups, [](const FlexSpGroup& group) { return group.sequences.empty(); });
   std::ranges::stable_sort(groups, std::greater{}, &FlexSpGroup::degree);
-  FlexSpMicroBatch batch{.groups = std::move(groups), .seconds = 0};
+  FlexSpMicroBatch batch{.groups = std::move(groups), .seconds = costs.least_seconds};
   for (const FlexSpGroup& group : batch.groups) batch.seconds = std::max(batch.seconds, group.seconds);
   return batch;
 }
@@ -53,6 +56,19 @@ void for_multisets(int ranks, int level, std::vector<int>& counts, const std::fu
   for (counts[z] = 0; counts[z] << level <= ranks; ++counts[z])
     for_multisets(ranks - (counts[z] << level), level - 1, counts, visit);
   counts[z] = 0;
+}
+
+// All of them one after the other, counts by level; they are the same for every batch.
+const std::vector<int>& multisets_of(int ranks) {
+  static std::mutex guard;
+  static std::map<int, std::vector<int>> known;
+  const std::lock_guard lock(guard);
+  std::vector<int>& all = known[ranks];
+  if (all.empty()) {
+    std::vector<int> counts(static_cast<std::size_t>(levels_of(ranks)), 0);
+    for_multisets(ranks, levels_of(ranks) - 1, counts, [&] { all.insert(all.end(), counts.begin(), counts.end()); });
+  }
+  return all;
 }
 
 // A kind of sequence while searching: its length (a bucket's top) and who is of it.
@@ -77,19 +93,21 @@ void deal(const std::vector<Searched>& order, Placed& placed) {
     placed.sequences[static_cast<std::size_t>(placed.group[k])].push_back(order[k].sequence);
 }
 
+struct Group {
+  double seconds;
+  std::int64_t room;
+  int id;
+  bool operator>(const Group& other) const {
+    return seconds > other.seconds || (seconds == other.seconds && id > other.id);
+  }
+};
+// By the time at which a group is done, of each level; the first one nearly always has room too. Kept for its memory.
+using Heaps = std::array<std::vector<Group>, kMostLevels>;
+
 // Longest first, each to the group that is done first with it; `limit`: gives up beyond.
-bool place(const std::vector<Searched>& order, const std::vector<int>& counts, const FlexSpCosts& costs, double limit,
-           Placed& placed) {
-  struct Group {
-    double seconds;
-    std::int64_t room;
-    int id;
-    bool operator>(const Group& other) const {
-      return seconds > other.seconds || (seconds == other.seconds && id > other.id);
-    }
-  };
-  // Heaps by the time at which a group is done; the first one nearly always has room too.
-  std::vector<std::vector<Group>> by_level(counts.size());
+bool place(const std::vector<Searched>& order, std::span<const int> counts, const FlexSpCosts& costs, double limit,
+           Placed& placed, Heaps& by_level) {
+  for (std::size_t level = 0; level < counts.size(); ++level) by_level[level].clear();
   placed.level.clear();
   placed.group.clear();
   for (int level = static_cast<int>(counts.size()) - 1; level >= 0; --level)
@@ -148,7 +166,7 @@ FlexSpMicroBatch from(const Placed& placed, const std::vector<std::int64_t>& len
   std::vector<FlexSpGroup> groups;
   for (std::size_t g = 0; g < placed.level.size(); ++g)
     groups.push_back(finished(lengths, costs, placed.level[g], placed.sequences[g]));
-  return finished(std::move(groups));
+  return finished(std::move(groups), costs);
 }
 
 std::vector<Searched> searched(const std::vector<std::int64_t>& lengths, const std::vector<int>& which,
@@ -202,36 +220,48 @@ FlexSpMicroBatch solve_micro_batch(const std::vector<std::int64_t>& lengths, con
   // No assignment to a multiset is faster than its ranks with all work of them, every sequence at the cheapest degree
   // there is: that depends on the degrees alone, as c(s, d) d = work + exchange_d d s.
   const auto z = static_cast<std::size_t>(levels);
-  std::vector<std::vector<double>> work(z, std::vector<double>(z, 0));  // [least level][level], rank seconds
+  std::vector<double> work(z * z, 0);  // [least level][level], rank seconds
   for (const Searched& each : order)
-    for (int level = each.least; level < levels; ++level)
-      work[static_cast<std::size_t>(each.least)][static_cast<std::size_t>(level)] +=
-          costs.sequence(each.length, level) * (1 << level);
+    for (auto level = static_cast<std::size_t>(each.least); level < z; ++level)
+      work[static_cast<std::size_t>(each.least) * z + level] += each.seconds[level] * (1 << level);
+  std::vector<double> alone(z, kNever);  // the longest, which has to be somewhere
+  for (int level = least; level < levels; ++level)
+    alone[static_cast<std::size_t>(level)] =
+        costs.group(level) + order.front().seconds[static_cast<std::size_t>(level)];
+  std::vector<std::size_t> used_levels;  // where a sequence's least one is
+  for (std::size_t of = 0; of < z; ++of)
+    if (work[of * z + z - 1] > 0) used_levels.push_back(of);
   struct Candidate {
     double bound;
-    std::vector<int> counts;
+    std::size_t multiset;
+    bool operator<(const Candidate& other) const {
+      return bound < other.bound || (bound == other.bound && multiset < other.multiset);
+    }
   };
+  const std::vector<int>& multisets = multisets_of(ranks);
   std::vector<Candidate> candidates;
-  std::vector<int> counts(z, 0);
-  for_multisets(ranks, levels - 1, counts, [&] {
-    double longest = kNever;  // it has to be somewhere
-    for (int level = least; level < levels; ++level)
-      if (counts[static_cast<std::size_t>(level)] > 0)
-        longest = std::min(longest, costs.group(level) + costs.sequence(order.front().length, level));
+  candidates.reserve(multisets.size() / z);
+  for (std::size_t index = 0; index * z < multisets.size(); ++index) {
+    const int* counts = &multisets[index * z];
+    double longest = kNever;
+    for (auto level = static_cast<std::size_t>(least); level < z; ++level)
+      if (counts[level] > 0) longest = std::min(longest, alone[level]);
     double all = 0;
-    for (std::size_t of = 0; of < z; ++of) {
+    for (const std::size_t of : used_levels) {
       double cheapest = kNever;
       for (std::size_t level = of; level < z; ++level)
-        if (counts[level] > 0) cheapest = std::min(cheapest, work[of][level]);
+        if (counts[level] > 0) cheapest = std::min(cheapest, work[of * z + level]);
       if (cheapest < kNever) all += cheapest;
     }
-    if (longest < kNever) candidates.push_back({std::max(longest, all / ranks), counts});
-  });
-  std::ranges::stable_sort(candidates, {}, &Candidate::bound);
+    if (longest < kNever) candidates.push_back({std::max(longest, all / ranks), index});
+  }
+  std::ranges::sort(candidates, [](const Candidate& a, const Candidate& b) { return a < b; });
   Placed best, tried;
+  Heaps heaps;
   for (const Candidate& each : candidates) {
     if (each.bound >= best.seconds) break;
-    if (place(order, each.counts, costs, best.seconds, tried) && tried.seconds < best.seconds) std::swap(best, tried);
+    const std::span<const int> counts(&multisets[each.multiset * z], z);
+    if (place(order, counts, costs, best.seconds, tried, heaps) && tried.seconds < best.seconds) std::swap(best, tried);
   }
   deal(order, best);
   return from(best, lengths, costs);
@@ -245,7 +275,8 @@ FlexSpMicroBatch solve_one_degree(const std::vector<std::int64_t>& lengths, cons
   const std::vector<Searched> order = searched(lengths, which, costs, 0);
   for (const Searched& each : order)
     if (each.least > level) return {.groups = {}, .seconds = kNever};
-  if (!place(order, counts, costs, kNever, placed)) return {.groups = {}, .seconds = kNever};
+  Heaps heaps;
+  if (!place(order, counts, costs, kNever, placed, heaps)) return {.groups = {}, .seconds = kNever};
   deal(order, placed);
   return from(placed, lengths, costs);
 }
@@ -306,7 +337,7 @@ double micro_batch_bound(const std::vector<std::int64_t>& lengths, const std::ve
     work += ranks_seconds;
     longest = std::max(longest, alone);
   }
-  return std::max(longest, least_fixed + work / ranks);
+  return std::max({longest, least_fixed + work / ranks, costs.least_seconds});
 }
 
 FlexSpPlan plan_flexsp(const std::vector<std::int64_t>& lengths, int ranks, const FlexSpCosts& costs, int buckets,
@@ -319,7 +350,17 @@ FlexSpPlan plan_flexsp(const std::vector<std::int64_t>& lengths, int ranks, cons
   for (std::int64_t parts = std::max<std::int64_t>(1, (tokens + room - 1) / room); parts <= most && tried <= more;
        ++parts) {
     FlexSpPlan plan;
-    for (const std::vector<int>& which : cut_by_tokens(lengths, static_cast<int>(parts))) {
+    const std::vector<std::vector<int>> cut = cut_by_tokens(lengths, static_cast<int>(parts));
+    // What those not yet planned take at least, once there is a plan to be beaten.
+    std::vector<double> ahead(cut.size() + 1, 0);
+    for (std::size_t part = cut.size(); part-- > 0 && best.seconds < kNever;)
+      ahead[part] = ahead[part + 1] + kRounded * micro_batch_bound(lengths, cut[part], ranks, costs);
+    for (std::size_t part = 0; part < cut.size(); ++part) {
+      const std::vector<int>& which = cut[part];
+      if (plan.seconds + ahead[part] >= best.seconds) {
+        plan.seconds = kNever;
+        break;
+      }
       plan.micro_batches.push_back(solve_micro_batch(lengths, which, ranks, costs, buckets));
       // Buckets may round past the memory that the lengths themselves fit.
       if (plan.micro_batches.back().seconds == kNever && buckets > 0)
@@ -347,7 +388,8 @@ FlexSpPlan plan_one_degree(const std::vector<std::int64_t>& lengths, int ranks, 
   for (std::size_t first = 0; first < groups.size(); first += side_by_side) {
     const auto last = std::min(groups.size(), first + side_by_side);
     plan.micro_batches.push_back(finished(
-        {groups.begin() + static_cast<std::ptrdiff_t>(first), groups.begin() + static_cast<std::ptrdiff_t>(last)}));
+        {groups.begin() + static_cast<std::ptrdiff_t>(first), groups.begin() + static_cast<std::ptrdiff_t>(last)},
+        costs));
     // Fewer rows than groups: the sequences are dealt again, so that no group is idle.
     if (last - first < side_by_side) {
       std::vector<int> left;

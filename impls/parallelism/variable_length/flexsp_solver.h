@@ -13,6 +13,7 @@ namespace assay::parallelism {
 struct FlexSpCosts {
   double pair_seconds = 0, token_seconds = 0;  // of one rank, whole model, forward and backward
   double fixed_seconds = 0;                    // of a micro-batch
+  double least_seconds = 0;                    // of a micro-batch: what it hides takes as long
   std::vector<double> exchange_seconds;        // of a token in a group of degree 2^k, by k
   std::vector<double> exchange_fixed_seconds;  // of a micro-batch in such a group
   std::int64_t capacity = 0;                   // tokens a rank holds

@@ -9,6 +9,7 @@
 
 #include "datasets/machine.h"
 #include "datasets/workloads/length_distribution.h"
+#include "impls/parallelism/sequence/flexsp_claims.h"
 #include "impls/parallelism/variable_length/batch_case.h"
 #include "impls/parallelism/variable_length/batch_program.h"
 #include "impls/parallelism/variable_length/flexsp_plan.h"
@@ -214,6 +215,46 @@ TEST(FlexSpCosts, SayWhatTheProgramTakesOnTheModelledCluster) {
   const double simulated =
       substrate::to_seconds(fabric.run([&](substrate::Rank& rank) { return program(rank, nullptr); }).makespan());
   EXPECT_NEAR(solved.seconds, simulated, 0.15 * simulated);
+}
+
+harness::claims::Setting batch_setting() {
+  const std::string root = datasets::data_root();
+  harness::claims::Setting setting;
+  setting.dtype = "bf16";
+  setting.ranks = 64;
+  setting.workload = "github";
+  setting.device = datasets::load_device("a100-40g-sxm", root);
+  setting.cluster = datasets::load_cluster("flexsp-a100-40g", root);
+  setting.model.emplace();
+  setting.model->id = "of this test";
+  setting.model->numbers = {{"layers", 32},   {"hidden", 4096}, {"heads", 64},    {"kv_heads", 64},
+                            {"head_dim", 64}, {"ffn", 16384},   {"vocab", 50257}, {"parameters", 6.7e9}};
+  setting.axes.set("context", std::int64_t{196608});
+  setting.axes.set("global_batch", std::int64_t{64});
+  return setting;
+}
+
+// The mesh is chosen anew where links change: a fixed one would lose in proportion.
+TEST(FlexSpClaims, MegatronTakesTheFastestOfItsMeshes) {
+  auto setting = batch_setting();
+  const auto found = project_flexsp_megatron(setting, "throughput");
+  ASSERT_TRUE(found.has_value());
+  EXPECT_NE(found->note.find("the fastest of"), std::string::npos);
+  auto slow = setting;
+  slow.cluster->constants.at("inter_bandwidth").value /= 16;
+  datasets::apply_constants(*slow.cluster);
+  const auto on_slow = project_flexsp_megatron(slow, "throughput");
+  EXPECT_LT(on_slow->value, found->value);
+  EXPECT_GT(on_slow->value, found->value / 16);
+  auto shorter = setting;
+  shorter.axes.set("context", std::int64_t{65536});
+  EXPECT_GT(project_flexsp_megatron(shorter, "throughput")->value, found->value) << "smaller replicas hold it";
+}
+
+TEST(FlexSpClaims, AModelThatNoMeshHoldsHasNoValue) {
+  auto setting = batch_setting();
+  setting.model->numbers.at("parameters") = 1e13;
+  EXPECT_FALSE(project_flexsp_megatron(setting, "throughput").has_value());
 }
 
 }  // namespace

@@ -130,5 +130,65 @@ TEST(LinearClaims, ThePipelineGrowsSlowerWithTheRanksThanTheGather) {
   EXPECT_GT(ratio(64), ratio(8));
 }
 
+TEST(LinearClaims, DataParallelismAloneIsTheScheduleOnOneRank) {
+  harness::claims::Setting alone = scan_setting(8), together = scan_setting(8);
+  alone.axes.set("sequence_length", std::int64_t{8192});
+  alone.axes.set("sequence_parallel", std::int64_t{1});
+  alone.axes.set("arm", std::string("dp"));
+  const auto ideal = project_zeco(alone, "operator_time"), scan = project_zeco(together, "operator_time");
+  ASSERT_TRUE(ideal && scan);
+  EXPECT_LT(ideal->value, scan->value);
+  EXPECT_EQ(project_zeco(alone, "comm_bytes")->value, 0);
+  together.axes.set("arm", std::string("dp"));
+  EXPECT_FALSE(project_zeco(together, "operator_time")) << "an arm of data parallelism over eight ranks";
+}
+
+TEST(LinearClaims, TheGatherIsOneCollectiveAPassWhateverTheRanks) {
+  for (const std::int64_t ranks : {4, 16}) {
+    harness::claims::Setting setting;
+    setting.axes.set("sequence_length", std::int64_t{4096});
+    setting.axes.set("sequence_parallel", ranks);
+    EXPECT_EQ(project_lasp_2(setting, "count")->value, 1);
+    setting.axes.set("backward", std::int64_t{1});
+    EXPECT_EQ(project_lasp_2(setting, "count")->value, 2);
+  }
+}
+
+TEST(LinearClaims, TheGatherSendsAsMuchForHalfTheLength) {
+  harness::claims::Setting setting = scan_setting(8);
+  setting.claim = "volume-indep-of-length";
+  const auto same = project_lasp_2(setting, "comm_bytes");
+  ASSERT_TRUE(same.has_value());
+  EXPECT_EQ(same->value, 1);
+  EXPECT_GT(same->parts.at(0).value, 0);
+}
+
+harness::claims::Setting training_setting(int ranks) {
+  harness::claims::Setting setting = scan_setting(ranks);
+  setting.model.emplace();
+  setting.model->id = "of this test";
+  setting.model->numbers = {{"layers", 16},    {"hidden", 2048}, {"heads", 16},    {"kv_heads", 16},
+                            {"head_dim", 128}, {"ffn", 8192},    {"vocab", 50257}, {"parameters", 1e9}};
+  setting.axes.set("heads", std::int64_t{16});
+  setting.axes.set("tokens_per_rank", std::int64_t{8192});
+  return setting;
+}
+
+TEST(LinearClaims, WeakScalingLosesWhatTheScanAndTheStatesCost) {
+  const double few = project_zeco(training_setting(8), "scaling_efficiency")->value,
+               many = project_zeco(training_setting(64), "scaling_efficiency")->value;
+  EXPECT_LT(many, few);
+  EXPECT_GT(many, 0.5);
+  harness::claims::Setting uneven = training_setting(8);
+  uneven.axes.set("tokens_per_rank", std::int64_t{4096});
+  EXPECT_FALSE(project_zeco(uneven, "scaling_efficiency"));
+}
+
+TEST(LinearClaims, TheLongestSequenceGrowsWithTheRanks) {
+  const double eight = project_lasp_1(training_setting(8), "max_sequence")->value,
+               many = project_lasp_1(training_setting(64), "max_sequence")->value;
+  EXPECT_GT(many, 8 * eight) << "states are shared by more ranks as well";
+}
+
 }  // namespace
 }  // namespace assay::parallelism

@@ -8,6 +8,7 @@
 #include "impls/parallelism/sequence/megatron_sp_case.h"
 #include "impls/parallelism/sequence/megatron_sp_claims.h"
 #include "impls/parallelism/sequence/megatron_sp_data.h"
+#include "impls/parallelism/sequence/megatron_training_claims.h"
 #include "impls/parallelism/sequence/ulysses_claims.h"
 #include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/fabric/threads.h"
@@ -234,6 +235,58 @@ TEST(MegatronSpClaims, WhatIsNotMappedHasNoValue) {
   auto recomputing = step_setting();
   recomputing.axes.set("recompute", std::string("selective"));
   EXPECT_FALSE(project_megatron_claim(recomputing, "mfu"));
+}
+
+harness::claims::Setting recomputing() {
+  harness::claims::Setting setting = step_setting();
+  setting.axes = {};
+  setting.ranks = 8;
+  setting.axes.set("tensor", std::int64_t{8});
+  setting.axes.set("sequence_length", std::int64_t{2048});
+  setting.axes.set("recompute", std::string("selective"));
+  setting.axes.set("baseline_recompute", std::string("none"));
+  return setting;
+}
+
+TEST(MegatronTrainingClaims, KeepWhatTheFormulasOfThePaperSay) {
+  auto setting = recomputing();
+  const double s = 2048, h = 2048, a = 16, t = 8;
+  EXPECT_DOUBLE_EQ(project_megatron_training(setting, "activation_bytes")->value, s * h * 34 / t);
+  setting.technique = "parallelism/tensor/megatron-tp";
+  EXPECT_DOUBLE_EQ(project_megatron_tp(setting, "activation_bytes")->value,
+                   s * h * (10 + 24 / t + 5 * a * s / (h * t)));
+  setting.axes.set("baseline_recompute", std::string("full"));
+  EXPECT_DOUBLE_EQ(project_megatron_tp(setting, "activation_bytes")->value, 2 * s * h);
+  setting.technique = "parallelism/sequence/ulysses";
+  EXPECT_FALSE(project_megatron_tp(setting, "activation_bytes")) << "only for its own baseline";
+}
+
+TEST(MegatronTrainingClaims, AttentionAloneIsComputedAgainFasterThanALayer) {
+  auto setting = recomputing();
+  const double selective = project_megatron_training(setting, "overhead")->value;
+  setting.axes.set("recompute", std::string("full"));
+  const double full = project_megatron_training(setting, "overhead")->value;
+  EXPECT_LT(selective, full);
+  EXPECT_GT(full, 0.25);
+  EXPECT_LT(full, 0.5) << "a forward pass over a forward and a backward one";
+}
+
+TEST(MegatronTrainingClaims, MoreMicroBatchesFillThePipeline) {
+  auto setting = recomputing();
+  setting.ranks = 8 * 4 * 2;
+  for (const auto& [name, value] :
+       std::map<std::string, std::int64_t>{{"pipeline", 4}, {"data", 2}, {"micro_batches", 8}, {"virtual_stages", 1}})
+    setting.axes.set(name, value);
+  const auto mfu = [&](std::int64_t micro_batches, std::int64_t turns) {
+    setting.axes.set("micro_batches", micro_batches);
+    setting.axes.set("virtual_stages", turns);
+    return project_megatron_training(setting, "mfu")->value;
+  };
+  EXPECT_GT(mfu(64, 1), mfu(8, 1));
+  EXPECT_GT(mfu(8, 3), mfu(8, 1)) << "interleaving idles less";
+  EXPECT_LT(mfu(64, 1), 0.7);
+  setting.ranks = 8;
+  EXPECT_FALSE(project_megatron_training(setting, "mfu")) << "ranks are not tensor x pipeline x data";
 }
 
 }  // namespace

@@ -137,5 +137,43 @@ TEST(StreamBpClaims, ScoresOfFourChunksAreFiveEighthsOfTheSquare) {
   EXPECT_DOUBLE_EQ(project_streambp(setting, "flops")->value, 1.6);
 }
 
+TEST(StreamBpClaims, APairOfSequencesHalvesTheirLength) {
+  harness::claims::Setting setting = on_a800("parallelism/sequence/streambp");
+  const double one = project_streambp(setting, "max_sequence")->value;
+  setting.axes.set("objective", std::string("dpo"));
+  EXPECT_NEAR(project_streambp(setting, "max_sequence")->value, one / 2, 0.02 * one);
+  setting.axes.set("tuning", std::string("full"));
+  EXPECT_FALSE(project_streambp(setting, "max_sequence").has_value()) << "the reference is another model";
+  setting.axes.set("tuning", std::string("lora"));
+  setting.axes.set("objective", std::string("grpo"));
+  EXPECT_FALSE(project_streambp(setting, "max_sequence").has_value()) << "answers at once are not known";
+}
+
+TEST(StreamBpClaims, MemoryGrowsWithTheTokens) {
+  harness::claims::Setting setting;
+  setting.axes.set("sequence_length", std::int64_t{8192});
+  setting.axes.set("chunk", std::int64_t{500});
+  const auto found = project_streambp(setting, "memory_peak");
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->value, 1);
+  EXPECT_NEAR(found->parts.at(0).value, 1, 0.1);
+}
+
+TEST(StreamBpClaims, ReplicasAddOnlyWhatTheBackwardPassDoesNotHide) {
+  harness::claims::Setting setting = on_a800("parallelism/sequence/streambp");
+  setting.axes.set("sequence_length", std::int64_t{6000});
+  setting.axes.set("chunk", std::int64_t{2000});
+  const double alone = project_streambp(setting, "step_time")->value;
+  setting.ranks = 8;
+  setting.axes.set("zero_stage", std::int64_t{2});
+  EXPECT_FALSE(project_streambp(setting, "step_time").has_value()) << "no cluster";
+  setting.cluster = datasets::load_cluster("a800-node", datasets::data_root());
+  const double together = project_streambp(setting, "step_time")->value;
+  EXPECT_GT(together, alone);
+  EXPECT_LT(together, 1.05 * alone);
+  setting.cluster->intra.bandwidth /= 1000;
+  EXPECT_GT(project_streambp(setting, "step_time")->value, 2 * alone);
+}
+
 }  // namespace
 }  // namespace assay::parallelism
