@@ -58,22 +58,29 @@ QStringList FilterChips::words() const {
 void FilterChips::refresh() {
   const QStringList words = text_of(session_.filter().text).split(QLatin1Char(' '), Qt::SkipEmptyParts);
   if (words == this->words()) return;
-  for (QPushButton* chip : chips_) {
-    row_->removeWidget(chip);
-    chip->deleteLater();
+  // A keystroke changes the last of them: what a button costs to make is paid for new words only.
+  while (static_cast<qsizetype>(chips_.size()) > words.size()) {
+    row_->removeWidget(chips_.back());
+    chips_.back()->hide();
+    chips_.back()->deleteLater();
+    chips_.pop_back();
   }
-  chips_.clear();
-  for (int i = 0; i < words.size(); ++i) {
-    auto* chip =
-        new QPushButton(QString(words[i]).replace(QLatin1Char('&'), QStringLiteral("&&")) + QStringLiteral("  ✕"));
+  while (static_cast<qsizetype>(chips_.size()) < words.size()) {
+    const int which = static_cast<int>(chips_.size());
+    auto* chip = new QPushButton;
     chip->setObjectName(QStringLiteral("chip"));
+    connect(chip, &QPushButton::clicked, this,
+            [this, which] { session_.set_filter(without_word(text_of(session_.filter().text), which)); });
+    row_->insertWidget(which, chip);
+    chips_.push_back(chip);
+  }
+  for (qsizetype i = 0; i < words.size(); ++i) {
+    QPushButton* chip = chips_[static_cast<std::size_t>(i)];
+    if (chip->property("word").toString() == words[i]) continue;
     chip->setProperty("word", words[i]);
+    chip->setText(QString(words[i]).replace(QLatin1Char('&'), QStringLiteral("&&")) + QStringLiteral("  ✕"));
     chip->setAccessibleName(tr("take %1 out of the filter").arg(words[i]));
     chip->setToolTip(chip->accessibleName());
-    connect(chip, &QPushButton::clicked, this,
-            [this, i] { session_.set_filter(without_word(text_of(session_.filter().text), i)); });
-    row_->insertWidget(i, chip);
-    chips_.push_back(chip);
   }
   setVisible(!chips_.empty());
 }
@@ -96,6 +103,7 @@ void FilterChips::offer() {
       if (parameter.number) numbers[parameter.name][*parameter.number] = parameter.text;
     }
   }
+  for (const char* verdict : {"faster", "slower", "same", "unsure"}) fields["verdict"].insert(verdict);
   const auto add = [&](QMenu* to, const std::string& field, const std::string& value) {
     to->addAction(text_of(value), this, [this, field = text_of(field), value = text_of(value)] {
       session_.set_filter(with_value(text_of(session_.filter().text), field, value));
@@ -113,7 +121,6 @@ void FilterChips::offer() {
         if (++listed <= most_values) add(of_field, field, value);
     }
   }
-  if (menu_->isEmpty()) menu_->addAction(tr("the cases of this run differ in nothing"))->setEnabled(false);
 }
 
 }  // namespace assay::gui

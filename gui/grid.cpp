@@ -1,39 +1,15 @@
 #include "gui/grid.h"
 
-#include <QFontMetricsF>
-#include <QHash>
 #include <QHeaderView>
 #include <QKeyEvent>
 #include <QScrollBar>
 #include <algorithm>
-#include <array>
 #include <cmath>
 
-#include "gui/theme.h"
+#include "gui/letter_widths.h"
 
 namespace assay::gui {
 namespace {
-
-// How wide texts come out, without laying each of them out: what every letter takes, measured once. Kerning, which it
-// leaves out, only makes a text narrower.
-class LetterWidths {
- public:
-  explicit LetterWidths(const QFont& font) : metrics_(font) {}
-  int of(const QString& text) {
-    double width = 0;
-    for (const QChar letter : text) {
-      double& held = letter.unicode() < 256 ? plain_[letter.unicode()] : others_[letter];
-      if (held == 0) held = metrics_.horizontalAdvance(letter);
-      width += held;
-    }
-    return static_cast<int>(width) + 1;
-  }
-
- private:
-  QFontMetricsF metrics_;
-  std::array<double, 256> plain_{};
-  QHash<QChar, double> others_;
-};
 
 template <class Line>
 QString joined(const Grid& grid, const Line& line) {
@@ -281,34 +257,49 @@ void GridView::fit_columns() {
   }
   for (std::size_t column = 0; column < count; ++column)
     setColumnHidden(static_cast<int>(column), natural[column] == 0);
-  std::vector<std::size_t> sharing;
+  std::vector<std::size_t> texts;
   // Where the column that takes the room is empty, the first one takes it.
   const bool any = std::any_of(natural.begin(), natural.end(), [&](const int& width) {
     return width > 0 && columns[static_cast<std::size_t>(&width - natural.data())].stretch;
   });
   for (std::size_t column = 0; column < count; ++column) {
+    if (natural[column] == 0) continue;
     if (any ? columns[column].stretch : column == 0)
-      sharing.push_back(column);
+      texts.push_back(column);
     else
       room -= natural[column];
   }
-  // Long texts give way before numbers do, and take what is left over, each by its length; none gets less than `least`.
   std::vector<int> widths = natural;
-  for (bool settled = false; !settled;) {
-    settled = true;
-    double wanted = 0;
-    for (const std::size_t column : sharing) wanted += natural[column];
-    for (const std::size_t column : sharing) {
-      widths[column] = static_cast<int>(room * natural[column] / std::max(wanted, 1.0));
-      const int floor = std::min(natural[column], least);
-      if (widths[column] >= floor) continue;
-      widths[column] = floor;
-      room -= floor;
-      std::erase(sharing, column);
-      settled = false;
-      break;
-    }
+  // Long texts give way before numbers do. Each gets what can be read; then the most important one as much as it asks
+  // for, and so on.
+  std::stable_sort(texts.begin(), texts.end(),
+                   [&](std::size_t a, std::size_t b) { return columns[a].spare < columns[b].spare; });
+  for (const std::size_t column : texts) {
+    widths[column] = std::min(natural[column], columns[column].spare > 0 ? least : readable);
+    room -= widths[column];
   }
+  for (std::size_t first = 0, end = 0; first < texts.size(); first = end) {
+    const auto able = [&](std::size_t column) {  // to take, or to give where there is too little
+      return room >= 0 ? natural[column] - widths[column] : widths[column] - std::min(natural[column], least);
+    };
+    int in_all = 0;
+    for (end = first; end < texts.size() && columns[texts[end]].spare == columns[texts[first]].spare; ++end)
+      in_all += able(texts[end]);
+    if (in_all == 0) continue;
+    const int moved = room >= 0 ? std::min(room, in_all) : -std::min(-room, in_all);
+    for (std::size_t i = first; i < end; ++i)
+      widths[texts[i]] += static_cast<int>(static_cast<std::int64_t>(moved) * able(texts[i]) / in_all);
+    room -= moved;
+  }
+  // What is left in a wide window is spread over all columns: one gap would tear names from their numbers.
+  const auto shown =
+      static_cast<int>(std::count_if(natural.begin(), natural.end(), [](int width) { return width > 0; }));
+  for (std::size_t column = 0, place = 0; room > 0 && column < count; ++column)
+    if (natural[column] > 0) {
+      const auto share = [&](std::size_t until) { return static_cast<int>(until) * room / shown; };
+      widths[column] += share(place + 1) - share(place);
+      ++place;
+    }
   for (std::size_t column = 0; column < count; ++column) setColumnWidth(static_cast<int>(column), widths[column]);
 }
 
@@ -330,6 +321,11 @@ void GridView::select_id(qint64 id) {
       setCurrentIndex(model_->index(static_cast<int>(row), 0));
       return;
     }
+}
+
+int GridView::height_of_rows() const {
+  const int rows = std::max(1, model_->rowCount());
+  return horizontalHeader()->sizeHint().height() + rows * verticalHeader()->defaultSectionSize() + 2 * frameWidth() + 4;
 }
 
 void GridView::move(int rows) {

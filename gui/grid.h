@@ -77,6 +77,7 @@ class GridView : public QTableView {
   qint64 current_id() const;
   void select_id(qint64 id);
   void move(int rows);
+  int height_of_rows() const;  // with the titles: what shows all of them
 
  Q_SIGNALS:
   void row_selected(qint64 id);

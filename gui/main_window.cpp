@@ -22,6 +22,7 @@
 #include <QVBoxLayout>
 #include <QtSvg/QSvgGenerator>
 
+#include "gui/choice_box.h"
 #include "gui/theme.h"
 #include "gui/views/claims_view.h"
 #include "gui/views/compare_view.h"
@@ -184,10 +185,9 @@ QWidget* MainWindow::make_topbar() {
   after->setAccessibleName(tr("the run after"));
   connect(before, &QPushButton::clicked, this, [this] { session_.step_run(1); });
   connect(after, &QPushButton::clicked, this, [this] { session_.step_run(-1); });
-  run_box_ = new QComboBox;
+  run_box_ = new ChoiceBox;
   run_box_->setAccessibleName(tr("run"));
   run_box_->setMinimumWidth(180);
-  run_box_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
   connect(run_box_, &QComboBox::activated, this,
           [this](int row) { session_.choose_run(run_box_->itemData(row).toString().toStdString()); });
   auto* hand_out = new QPushButton(tr("Export"));
@@ -363,10 +363,10 @@ void MainWindow::show_status() {
   if (!data) return status_->setText(session_.path());
   QStringList names;
   for (const QString& path : session_.paths()) names << QFileInfo(path).fileName();
-  status_->setText(tr("%1 · %2 · %3 cases · %4")
+  status_->setText(tr("%1 · %2 · %3 %4 · %5")
                        .arg(names.join(QStringLiteral(" + ")), text_of(data->run.machine.name))
                        .arg(data->cases.size())
-                       .arg(text_of(data->run.machine.cpu)));
+                       .arg(data->cases.size() == 1 ? tr("case") : tr("cases"), text_of(data->run.machine.cpu)));
 }
 
 void MainWindow::copy_markdown() { QApplication::clipboard()->setText(as_markdown(current()->table())); }

@@ -26,7 +26,7 @@ std::vector<AlertGroup> alert_groups(Database& database, const std::string& mach
       return held.run.id == alert.run && held.kind == alert.kind && held.outcome == alert.outcome;
     });
     if (group == groups.end()) {
-      groups.push_back({alert.kind, alert.outcome, *run->second, {}, {}});
+      groups.push_back({alert.kind, alert.outcome, *run->second, {}, {}, {}});
       group = groups.end() - 1;
     }
     group->alerts.push_back(std::move(alert));
@@ -37,9 +37,12 @@ std::vector<AlertGroup> alert_groups(Database& database, const std::string& mach
   for (AlertGroup& group : groups) {
     std::stable_sort(group.alerts.begin(), group.alerts.end(),
                      [](const auto& a, const auto& b) { return size_of(a) > size_of(b); });
-    const CaseInfo& worst = infos.at(group.alerts.front().case_id);
-    const std::string parameters = parameters_text(worst);
-    group.cases = worst.name + (parameters.empty() ? "" : ", " + parameters);
+    for (const auto& alert : group.alerts) {
+      const CaseInfo& info = infos.at(alert.case_id);
+      const std::string parameters = parameters_text(info);
+      group.names.push_back(info.name + (parameters.empty() ? "" : ", " + parameters));
+    }
+    group.cases = group.names.front();
     if (group.alerts.size() > 1) group.cases += " and " + std::to_string(group.alerts.size() - 1) + " more";
   }
   std::stable_sort(groups.begin(), groups.end(), [](const AlertGroup& a, const AlertGroup& b) {
@@ -47,6 +50,11 @@ std::vector<AlertGroup> alert_groups(Database& database, const std::string& mach
     return a.run.started_ns > b.run.started_ns;
   });
   return groups;
+}
+
+AlertGroup only(const AlertGroup& group, std::size_t which) {
+  return {group.kind,           group.outcome, group.run, {group.alerts.at(which)}, {group.names.at(which)},
+          group.names.at(which)};
 }
 
 void decide_alerts(Database& database, const AlertGroup& group, const std::string& outcome, const std::string& author,

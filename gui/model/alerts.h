@@ -13,8 +13,10 @@ struct AlertGroup {
   std::string outcome;  // open | confirmed | noise | fixed
   results_db::RunRecord run;
   std::vector<results_db::AlertRecord> alerts;  // largest effect first
+  std::vector<std::string> names;               // of their cases: "tiled-attention, tokens 4k"
   std::string cases;                            // "tiled-attention, tokens 4k and 3 more"
 };
+AlertGroup only(const AlertGroup& group, std::size_t which);  // one alert that has another cause than the others
 
 // Of the runs of one machine; open ones first, then newest first.
 std::vector<AlertGroup> alert_groups(Database& database, const std::string& machine);

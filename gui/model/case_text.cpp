@@ -98,16 +98,36 @@ std::string parameters_text(const CaseInfo& info, const std::set<std::string>& w
 }
 
 std::set<std::string> common_axes(const std::vector<const CaseInfo*>& cases) {
-  std::map<std::string, std::set<std::string>> values;
-  std::map<std::string, std::size_t> seen;
+  struct Seen {
+    const std::string* axis;
+    const std::string* value;
+    std::size_t cases;
+    bool same;
+  };
+  std::vector<Seen> axes;  // a dozen at most
   for (const CaseInfo* info : cases)
     for (const Parameter& parameter : info->parameters) {
-      values[parameter.name].insert(parameter.text);
-      ++seen[parameter.name];
+      const auto at =
+          std::find_if(axes.begin(), axes.end(), [&](const Seen& seen) { return *seen.axis == parameter.name; });
+      if (at == axes.end()) {
+        axes.push_back({&parameter.name, &parameter.text, 1, true});
+        continue;
+      }
+      ++at->cases;
+      at->same = at->same && *at->value == parameter.text;
     }
   std::set<std::string> common;
-  for (const auto& [name, held] : values)
-    if (held.size() == 1 && seen[name] == cases.size()) common.insert(name);
+  for (const Seen& seen : axes)
+    if (seen.same && seen.cases == cases.size()) common.insert(*seen.axis);
+  return common;
+}
+
+CommonAxes common_by_technique(const std::vector<const CaseInfo*>& cases) {
+  std::map<std::string, std::vector<const CaseInfo*>> of_technique;
+  for (const CaseInfo* info : cases) of_technique[info->record.technique].push_back(info);
+  const auto of_all = common_axes(cases);
+  CommonAxes common;
+  for (const auto& [technique, held] : of_technique) common[technique] = held.size() > 1 ? common_axes(held) : of_all;
   return common;
 }
 
@@ -132,7 +152,9 @@ std::string moment_text(std::int64_t ns) {
                      parts.tm_hour, parts.tm_min);
 }
 
-std::string run_title(const results_db::RunRecord& run) { return run.suite + ", " + moment_text(run.started_ns); }
+std::string run_title(const results_db::RunRecord& run) {
+  return run.suite.substr(run.suite.rfind('/') + 1) + ", " + moment_text(run.started_ns);
+}
 
 std::string short_commit(const results_db::BuildRecord& build) {
   return build.commit.substr(0, 12) + (build.dirty ? "+" : "");

@@ -1,5 +1,6 @@
 #pragma once
 // Cases in the words people read: names instead of ids, axes with short names and sizes as the field writes them.
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -38,10 +39,14 @@ std::string axis_short(const std::string& axis);  // sequence_length -> seq
 std::string parameters_text(const CaseInfo& info, const std::set<std::string>& without = {});
 // Axes that all of them have with one value: what need not be said of each.
 std::set<std::string> common_axes(const std::vector<const CaseInfo*>& cases);
+// By technique: what all its cases share tells none of them apart. Of a technique with one case: what all cases share.
+using CommonAxes = std::map<std::string, std::set<std::string>>;
+CommonAxes common_by_technique(const std::vector<const CaseInfo*>& cases);
 // Where the case ran and how it was timed, only what is not usual: "cluster", "cuda, cold".
 std::string where_text(const CaseInfo& info);
-std::string moment_text(std::int64_t ns);                        // 2026-01-08 00:00, local time
-std::string run_title(const results_db::RunRecord& run);         // quick, 2026-01-08 00:00
+std::string moment_text(std::int64_t ns);  // 2026-01-08 00:00, local time
+// quick, 2026-01-08 00:00; of a technique run by itself its name
+std::string run_title(const results_db::RunRecord& run);
 std::string short_commit(const results_db::BuildRecord& build);  // 12 letters, "+" where files were changed
 
 }  // namespace assay::gui

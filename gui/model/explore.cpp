@@ -91,16 +91,23 @@ std::string where_ran(const CaseInfo& info, bool several_places) { return severa
 
 }  // namespace
 
-Exploration explore(const RunData& data, const Filter& filter, const ExploreWish& wish) {
-  Exploration out;
-  std::vector<const CaseResult*> matching;
+Kept kept_cases(const RunData& data, const Filter& filter) {
+  Kept kept;
+  const bool roofs = filter.text.find("roof") != std::string::npos;
   for (const CaseResult& result : data.cases) {
-    if (is_roof(result.info) && filter.text.find("roof") == std::string::npos) continue;
+    if (!roofs && is_roof(result.info)) continue;
     if (matches(filter, result))
-      matching.push_back(&result);
+      kept.cases.push_back(&result);
     else
-      ++out.filtered_out;
+      ++kept.filtered_out;
   }
+  return kept;
+}
+
+Exploration explore(const Kept& kept, const ExploreWish& wish) {
+  Exploration out;
+  const std::vector<const CaseResult*>& matching = kept.cases;
+  out.filtered_out = kept.filtered_out;
   std::set<std::string> metrics;
   for (const CaseResult* result : matching)
     for (const Value& value : result->values) metrics.insert(value.metric);
@@ -202,28 +209,28 @@ Exploration explore(const RunData& data, const Filter& filter, const ExploreWish
 
 std::vector<RankedPoint> ranking(const Exploration& exploration) {
   struct Placed {
-    RankedPoint ranked;
-    double size = 0;
-    std::size_t panel = 0;
+    const ExplorePoint* point;
+    double size;
+    std::size_t panel;
   };
   std::vector<Placed> all;
   for (std::size_t panel = 0; panel < exploration.panels.size(); ++panel)
     for (const ExploreSeries& series : exploration.panels[panel].series)
       for (const ExplorePoint& point : series.points)
-        all.push_back({{point, 1}, exploration.axis == by_technique ? 0 : point.x, panel});
+        all.push_back({&point, exploration.axis == by_technique ? 0 : point.x, panel});
   const auto better = [&](double a, double b) { return exploration.lower_is_better ? a < b : a > b; };
   std::stable_sort(all.begin(), all.end(), [&](const Placed& a, const Placed& b) {
     if (a.size != b.size) return a.size > b.size;
     if (a.panel != b.panel) return a.panel < b.panel;
-    return better(a.ranked.point.value.median, b.ranked.point.value.median);
+    return better(a.point->value.median, b.point->value.median);
   });
   std::vector<RankedPoint> out;
+  out.reserve(all.size());
   double best = 0;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    const double value = all[i].ranked.point.value.median;
+    const double value = all[i].point->value.median;
     if (i == 0 || all[i].size != all[i - 1].size || all[i].panel != all[i - 1].panel) best = value;
-    all[i].ranked.to_best = exploration.lower_is_better ? value / best : best / value;
-    out.push_back(all[i].ranked);
+    out.push_back({*all[i].point, exploration.lower_is_better ? value / best : best / value});
   }
   return out;
 }

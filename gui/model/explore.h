@@ -33,6 +33,7 @@ struct ExploreWish {
   std::string metric;  // "": the metric most cases have
   std::string axis;    // "": the axis with most values; "technique": one row a technique
   int most_panels = 6;
+  bool operator==(const ExploreWish&) const = default;
 };
 
 struct Exploration {
@@ -50,7 +51,18 @@ struct Exploration {
   std::vector<std::string> metrics, axes;  // to choose from
 };
 
-Exploration explore(const RunData& data, const Filter& filter, const ExploreWish& wish);
+// The cases a filter leaves: with the wish all that an exploration depends on.
+struct Kept {
+  std::vector<const CaseResult*> cases;
+  int filtered_out = 0;
+  bool operator==(const Kept&) const = default;
+};
+Kept kept_cases(const RunData& data, const Filter& filter);
+
+Exploration explore(const Kept& kept, const ExploreWish& wish);
+inline Exploration explore(const RunData& data, const Filter& filter, const ExploreWish& wish) {
+  return explore(kept_cases(data, filter), wish);
+}
 
 // Every point with how it stands among those that differ from it only in the technique.
 struct RankedPoint {

@@ -1,7 +1,6 @@
 #include "gui/model/filter.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -68,47 +67,66 @@ std::optional<Field> field_of(const CaseResult& result, const std::string& name)
   return std::nullopt;
 }
 
-bool equal(const Field& field, const std::string& name, const std::string& wanted) {
-  if (const std::size_t range = wanted.find(".."); range != std::string::npos && field.number) {
-    const auto low = number(wanted.substr(0, range));
-    const auto high = number(wanted.substr(range + 2));
-    return (!low || *field.number >= *low) && (!high || *field.number <= *high);
-  }
-  if (lower(field.text) == lower(wanted)) return true;
-  if (name == "technique") return field.text.ends_with("/" + wanted);
-  if (name == "family") return field.text.ends_with("/" + wanted);
-  const auto as_number = number(wanted);
-  return field.number && as_number && *field.number == *as_number;
+FilterValue value_of(const std::string& typed) {
+  FilterValue value{typed, lower(typed), number(typed), false, {}, {}};
+  const std::size_t range = typed.find("..");
+  if (range == std::string::npos) return value;
+  value.range = true;
+  value.low = number(typed.substr(0, range));
+  value.high = number(typed.substr(range + 2));
+  return value;
+}
+
+bool equal(const Field& field, const std::string& name, const FilterValue& wanted) {
+  if (wanted.range && field.number)
+    return (!wanted.low || *field.number >= *wanted.low) && (!wanted.high || *field.number <= *wanted.high);
+  if (lower(field.text) == wanted.small) return true;
+  if (name == "technique" || name == "family") return field.text.ends_with("/" + wanted.text);
+  return field.number && wanted.number && *field.number == *wanted.number;
+}
+
+// Still being typed: it hides nothing yet.
+bool is_typed(const FilterTerm& term) { return term.values.empty() && term.comparison != Comparison::expression; }
+
+bool is_relation(const FilterTerm& term) {
+  return term.comparison == Comparison::equals || term.comparison == Comparison::differs;
+}
+
+// A case by itself has no verdict.
+bool is_of_verdict(const FilterTerm& term) { return is_relation(term) && term.field == "verdict"; }
+
+bool verdict_holds(const FilterTerm& term, const std::string& verdict) {
+  const bool any = std::any_of(term.values.begin(), term.values.end(),
+                               [&](const FilterValue& wanted) { return lower(verdict).starts_with(wanted.small); });
+  return any != (term.comparison == Comparison::differs);
 }
 
 // What a term says of runs holds for every case of one.
 bool is_of_runs(const FilterTerm& term) {
-  const bool relation = term.comparison == Comparison::equals || term.comparison == Comparison::differs;
-  return relation &&
+  return is_relation(term) &&
          (term.field == "tag" || term.field == "suite" || term.field == "machine" || term.field == "commit");
 }
 
 bool has_metric(const FilterTerm& term, const CaseResult& result) {
   const bool any = std::any_of(term.values.begin(), term.values.end(),
-                               [&](const std::string& wanted) { return result.value(lower(wanted)) != nullptr; });
+                               [&](const FilterValue& wanted) { return result.value(wanted.small) != nullptr; });
   return any != (term.comparison == Comparison::differs);
 }
 
 bool holds(const FilterTerm& term, const CaseResult& result) {
   if (term.comparison == Comparison::expression) return std::regex_search(result.info.record.key, *term.expression);
   if (term.comparison == Comparison::contains)
-    return result.info.searched.find(term.values.front()) != std::string::npos;
-  if (term.values.empty()) return true;  // still being typed
+    return result.info.searched.find(term.values.front().small) != std::string::npos;
   if (term.field == "metric") return has_metric(term, result);
   const auto field = field_of(result, term.field);
   if (!field) return false;
   const auto any = [&] {
     return std::any_of(term.values.begin(), term.values.end(),
-                       [&](const std::string& wanted) { return equal(*field, term.field, wanted); });
+                       [&](const FilterValue& wanted) { return equal(*field, term.field, wanted); });
   };
   if (term.comparison == Comparison::equals) return any();
   if (term.comparison == Comparison::differs) return !any();
-  const auto bound = number(term.values.front());
+  const auto& bound = term.values.front().number;
   if (!bound || !field->number) return false;
   switch (term.comparison) {
     case Comparison::less:
@@ -140,7 +158,8 @@ std::optional<FilterTerm> relation(const std::string& word) {
   FilterTerm term;
   term.comparison = sign->second;
   term.field = resolved(lower(word.substr(0, first)));
-  term.values = split(word.substr(first + sign->first.size()), ',');
+  for (const std::string& typed : split(word.substr(first + sign->first.size()), ','))
+    term.values.push_back(value_of(typed));
   return term;
 }
 
@@ -166,13 +185,13 @@ Filter parse_filter(const std::string& text) {
     } else if (auto found = relation(word)) {
       found->negated = term.negated;
       const bool ordered = found->comparison != Comparison::equals && found->comparison != Comparison::differs;
-      if (ordered && !found->values.empty() && !number(found->values.front())) {
-        filter.problem = fmt::format("{} is no number (4k, 1024)", found->values.front());
+      if (ordered && !found->values.empty() && !found->values.front().number) {
+        filter.problem = fmt::format("{} is no number (4k, 1024)", found->values.front().text);
         continue;
       }
       term = std::move(*found);
     } else {
-      term.values = {lower(word)};
+      term.values = {{word, lower(word), {}, false, {}, {}}};
     }
     filter.terms.push_back(std::move(term));
   }
@@ -180,21 +199,42 @@ Filter parse_filter(const std::string& text) {
 }
 
 bool matches(const Filter& filter, const CaseResult& result) {
-  return std::all_of(filter.terms.begin(), filter.terms.end(),
-                     [&](const FilterTerm& term) { return is_of_runs(term) || holds(term, result) != term.negated; });
+  return std::all_of(filter.terms.begin(), filter.terms.end(), [&](const FilterTerm& term) {
+    return is_typed(term) || is_of_runs(term) || is_of_verdict(term) || holds(term, result) != term.negated;
+  });
 }
 
-bool matches_text(const Filter& filter, const std::string& text) {
+bool matches(const Filter& filter, const Pair& pair) {
+  return std::all_of(filter.terms.begin(), filter.terms.end(), [&](const FilterTerm& term) {
+    if (is_typed(term) || is_of_runs(term)) return true;
+    if (is_of_verdict(term)) return verdict_holds(term, pair.verdict) != term.negated;
+    bool found = false;
+    if (term.comparison == Comparison::expression)
+      found = std::regex_search(pair.keys, *term.expression);
+    else if (term.comparison == Comparison::contains)
+      found = pair.searched.find(term.values.front().small) != std::string::npos;
+    else if (pair.a == nullptr && pair.b == nullptr)
+      return true;
+    else
+      found = (pair.a != nullptr && holds(term, *pair.a)) || (pair.b != nullptr && holds(term, *pair.b));
+    return found != term.negated;
+  });
+}
+
+bool matches_text(const Filter& filter, const std::string& text, const std::string& verdict) {
   const std::string small = lower(text);
   return std::all_of(filter.terms.begin(), filter.terms.end(), [&](const FilterTerm& term) {
+    if (is_typed(term)) return true;
     bool found = true;
-    if (term.comparison == Comparison::expression)
+    if (is_of_verdict(term))
+      found = verdict.empty() ? !term.negated : verdict_holds(term, verdict);
+    else if (term.comparison == Comparison::expression)
       found = std::regex_search(text, *term.expression);
     else if (term.comparison == Comparison::contains)
-      found = small.find(term.values.front()) != std::string::npos;
+      found = small.find(term.values.front().small) != std::string::npos;
     else if (term.comparison == Comparison::equals && (term.field == "technique" || term.field == "family"))
       found = std::any_of(term.values.begin(), term.values.end(),
-                          [&](const std::string& value) { return small.find(lower(value)) != std::string::npos; });
+                          [&](const FilterValue& value) { return small.find(value.small) != std::string::npos; });
     else
       return true;  // a field such things do not have
     return found != term.negated;
@@ -204,14 +244,13 @@ bool matches_text(const Filter& filter, const std::string& text) {
 bool matches_run(const Filter& filter, const results_db::RunRecord& run) {
   return std::all_of(filter.terms.begin(), filter.terms.end(), [&](const FilterTerm& term) {
     if (!is_of_runs(term) || term.values.empty()) return true;
-    const auto is = [&](const std::string& wanted) {
-      const std::string small = lower(wanted);
+    const auto is = [&](const FilterValue& wanted) {
       if (term.field == "tag")
         return std::any_of(run.tags.begin(), run.tags.end(),
-                           [&](const std::string& tag) { return lower(tag) == small; });
-      if (term.field == "suite") return lower(run.suite) == small;
-      if (term.field == "commit") return lower(run.build.commit).starts_with(small);
-      return lower(run.machine.name) == small;
+                           [&](const std::string& tag) { return lower(tag) == wanted.small; });
+      if (term.field == "suite") return lower(run.suite) == wanted.small;
+      if (term.field == "commit") return lower(run.build.commit).starts_with(wanted.small);
+      return lower(run.machine.name) == wanted.small;
     };
     const bool any = std::any_of(term.values.begin(), term.values.end(), is);
     return (any != (term.comparison == Comparison::differs)) != term.negated;
@@ -220,10 +259,12 @@ bool matches_run(const Filter& filter, const results_db::RunRecord& run) {
 
 std::string run_words(const Filter& filter) {
   std::string words;
-  for (const FilterTerm& term : filter.terms)
-    if (is_of_runs(term))
-      words += fmt::format("{}{}{}{} ", term.negated ? "-" : "", term.field,
-                           term.comparison == Comparison::differs ? "!=" : "=", fmt::join(term.values, ","));
+  for (const FilterTerm& term : filter.terms) {
+    if (!is_of_runs(term)) continue;
+    words += (term.negated ? "-" : "") + term.field + (term.comparison == Comparison::differs ? "!=" : "=");
+    for (const FilterValue& value : term.values) words += value.text + ",";
+    words.back() = ' ';  // for the last comma, or the sign that no value follows
+  }
   return words;
 }
 
@@ -246,6 +287,7 @@ Vocabulary vocabulary(const RunData& data, const Filter& filter, const std::vect
     for (const Value& value : result.values) add("metric", value.metric);
     for (const Parameter& parameter : result.info.parameters) add(parameter.name, parameter.text);
   }
+  for (const char* verdict : {"faster", "slower", "same", "unsure"}) add("verdict", verdict);
   for (const results_db::RunRecord& run : runs) {
     add("suite", run.suite);
     add("machine", run.machine.name);

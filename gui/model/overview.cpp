@@ -104,6 +104,14 @@ void add_health(const RunData& data, MachineOverview& out) {
                           "commit " + short_commit(out.run.build) + " does not name the code that ran", false, 0});
 }
 
+void name_worst(const RunData* data, MachineOverview& out) {
+  if (out.changes.empty() || out.changes.front().decision.verdict != Verdict::slower) return;
+  const ComparedCase& worst = out.changes.front();
+  const CaseResult* result = data == nullptr ? nullptr : data->find(worst.id_b);
+  out.worst = fmt::format("{}, {:.2f} times its {} before", result == nullptr ? worst.name : case_name(*result),
+                          worst.decision.ratio, metric_title(worst.metric));
+}
+
 void write_sentence(MachineOverview& out) {
   out.sentence = plural(out.cases, "case");
   if (out.before) {
@@ -117,11 +125,7 @@ void write_sentence(MachineOverview& out) {
   }
   if (out.failed > 0) out.sentence += fmt::format(", {} failed", out.failed);
   if (out.skipped > 0) out.sentence += fmt::format(", {} skipped", out.skipped);
-  if (!out.changes.empty() && out.changes.front().decision.verdict == Verdict::slower) {
-    const ComparedCase& worst = out.changes.front();
-    out.sentence +=
-        fmt::format(". Worst: {}, {:.2f}x its {}", worst.name, worst.decision.ratio, metric_title(worst.metric));
-  }
+  if (!out.worst.empty()) out.sentence += ". Worst: " + out.worst;
 }
 
 }  // namespace
@@ -135,6 +139,7 @@ MachineOverview overview_of(Database& database, const RunRecord& run) {
     add_health(*data, out);
   }
   add_comparison(database, out);
+  name_worst(data.get(), out);
   write_sentence(out);
   return out;
 }

@@ -23,6 +23,7 @@ struct MachineOverview {
   int faster = 0, slower = 0, same = 0, unsure = 0;  // verdicts of the shared library
   int cases = 0, failed = 0, skipped = 0;
   std::vector<HealthNote> health;
+  std::string worst;     // of the cases that got slower, in words; "" where none did
   std::string sentence;  // the answer in one line
 };
 

@@ -17,8 +17,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
+#include <tuple>
 #include <utility>
 
+#include "gui/letter_widths.h"
 #include "gui/plot/ticks.h"
 #include "gui/theme.h"
 
@@ -31,7 +34,8 @@ constexpr int text_height = 15;
 // and a dozen more than a keystroke has. More than these are painted here, and look the same.
 constexpr std::size_t most_chart_series = 4, most_chart_points = 64;
 constexpr std::size_t crowded_points = 400;
-constexpr std::size_t stamped_points = 40;  // of a series; more markers are stamped
+constexpr std::size_t stamped_points = 150;  // of a plot; more markers are stamped
+constexpr std::size_t many_lines = 24;       // of a plot; they are drawn thin
 constexpr int stamp_side = 14;
 constexpr double marker_reach = 4;  // pixels from its middle
 
@@ -356,6 +360,13 @@ void PlotOverlay::paint_intervals(QPainter& painter) const {
 void PlotOverlay::paint_series(QPainter& painter, const QRectF& area) const {
   painter.save();
   painter.setClipRect(area.adjusted(-5, -5, 5, 5));
+  std::size_t markers = 0;
+  for (const PlotSeries& series : view_->spec_.series) markers += series.markers ? series.points.size() : 0;
+  const bool stamped = markers > stamped_points && is_raster(painter);
+  // Qt draws a line of one pixel without outlining it first, in a tenth of the time; among many, thin ones are told
+  // apart better.
+  const bool thin = view_->spec_.series.size() > many_lines;
+  std::map<std::tuple<QRgb, int, bool>, QPixmap> stamps;  // techniques share eight colours and four shapes
   for (const PlotSeries& series : view_->spec_.series) {
     QPolygonF places;
     for (const PlotPoint& point : series.points)
@@ -364,12 +375,15 @@ void PlotOverlay::paint_series(QPainter& painter, const QRectF& area) const {
     // A line that goes up and down in every pixel column: smoothing it takes ten times as long and shows nothing more.
     const bool crowded = static_cast<std::size_t>(places.size()) > crowded_points;
     painter.setRenderHint(QPainter::Antialiasing, !crowded);
-    painter.setPen(QPen(series.color, crowded ? 1.0 : 1.8, provenance_pen(series.provenance)));
+    QPen pen(series.color, crowded || thin ? 1.0 : 1.8, provenance_pen(series.provenance));
+    pen.setCosmetic(thin);
+    painter.setPen(pen);
     if (series.line) painter.drawPolyline(places);
     painter.setRenderHint(QPainter::Antialiasing);
     if (!series.markers) continue;
-    if (static_cast<std::size_t>(places.size()) > stamped_points && is_raster(painter)) {
-      const QPixmap stamp = stamp_of(series, painter.device()->devicePixelRatioF());
+    if (stamped) {
+      QPixmap& stamp = stamps[{series.color.rgba(), series.marker, is_real(series.provenance)}];
+      if (stamp.isNull()) stamp = stamp_of(series, painter.device()->devicePixelRatioF());
       for (const QPointF& place : places)
         painter.drawPixmap(place - QPointF(stamp_side / 2.0, stamp_side / 2.0), stamp);
       continue;
@@ -440,10 +454,13 @@ void PlotView::show_spec(PlotSpec spec) {
       chart()->removeAxis(axis);
       delete axis;
     }
-  x_axis_ = make_axis(spec_.x, chart());
-  y_axis_ = make_axis(spec_.y, chart());
-  chart()->addAxis(x_axis_, Qt::AlignBottom);
-  chart()->addAxis(y_axis_, Qt::AlignLeft);
+  x_axis_ = y_axis_ = nullptr;
+  if (few(spec_)) {
+    x_axis_ = make_axis(spec_.x, chart());
+    y_axis_ = make_axis(spec_.y, chart());
+    chart()->addAxis(x_axis_, Qt::AlignBottom);
+    chart()->addAxis(y_axis_, Qt::AlignLeft);
+  }
   find_ranges();
   lay_out();
   apply_ranges();
@@ -483,9 +500,10 @@ void PlotView::apply_ranges() {
     else if (auto* linear = qobject_cast<QValueAxis*>(axis))
       linear->setRange(range.first, range.second);
   };
-  if (x_axis_ == nullptr) return;
-  set(x_axis_, x_);
-  set(y_axis_, y_);
+  if (x_axis_ != nullptr) {
+    set(x_axis_, x_);
+    set(y_axis_, y_);
+  }
   ground_->update();
   overlay_->update();
 }
@@ -530,9 +548,10 @@ void PlotView::lay_out() {
   const int y_ticks = std::max(2, static_cast<int>((height() - top_margin - bottom_margin) / 26));
   for (const Tick& tick : ticks(spec_.y, y_, y_ticks)) left = std::max(left, metrics.horizontalAdvance(tick.text) + 16);
   left = std::min(left, std::max(30.0, 0.34 * width()));
+  LetterWidths names(small);
   if (spec_.y.categories.empty())
     for (const PlotSeries& series : spec_.series)
-      if (!series.name.isEmpty()) right = std::max(right, metrics.horizontalAdvance(series.name) + 22);
+      if (!series.name.isEmpty()) right = std::max(right, names.of(series.name) + 22.0);
   right = std::min(right, std::max(least_right, 0.34 * width()));
   const double area_width = std::max(20.0, width() - left - right);
   const double area_height = std::max(20.0, height() - top_margin - bottom_margin);

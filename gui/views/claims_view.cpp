@@ -195,7 +195,8 @@ void ClaimsView::refresh() {
     const ClaimRecord& claim = rows_[i].claim;
     const std::string verdict = rows_[i].verdict ? rows_[i].verdict->verdict : "not judged";
     if (!matches_text(session().filter(),
-                      claim.id + " " + claim.quantity + " " + verdict + " " + claim.paper + " " + claim.published)) {
+                      claim.id + " " + claim.quantity + " " + verdict + " " + claim.paper + " " + claim.published,
+                      verdict)) {
       ++hidden;
       continue;
     }

@@ -8,10 +8,12 @@
 #include <QVBoxLayout>
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <unordered_map>
 
 #include "datasets/user_error.h"
 #include "gui/case_drawer.h"
+#include "gui/model/compared_pair.h"
+#include "gui/model/decision_text.h"
 #include "gui/theme.h"
 
 namespace assay::gui {
@@ -25,11 +27,6 @@ constexpr qsizetype most_contenders = 4;
 int rank_of(Verdict verdict) {
   constexpr Verdict order[] = {Verdict::slower, Verdict::faster, Verdict::unsure, Verdict::same};
   return static_cast<int>(std::find(std::begin(order), std::end(order), verdict) - std::begin(order));
-}
-
-QString interval(const Decision& decision) {
-  if (!decision.interval.bounded() || decision.interval.high > 1e6) return {};
-  return text_of(fmt::format("{:.3f} to {:.3f}", decision.interval.low, decision.interval.high));
 }
 
 // As people would say it: the newest run is `latest`, the one before `latest~1`.
@@ -68,11 +65,8 @@ GridCell times_cell(const OwnNoise& noise) {
   return cell;
 }
 
-// The launches of the case with this key, or none.
-StripSide side_of(const RunData& data, const std::string& key, const std::string& metric) {
-  const auto found = std::find_if(data.cases.begin(), data.cases.end(),
-                                  [&](const CaseResult& result) { return result.info.record.key == key; });
-  return found == data.cases.end() ? StripSide() : strip_side(*found, metric);
+StripSide side_of(const CaseResult* result, const std::string& metric) {
+  return result == nullptr ? StripSide() : strip_side(*result, metric);
 }
 
 }  // namespace
@@ -185,8 +179,8 @@ void CompareView::activate() {
   const auto& [which, at] = shown_[static_cast<std::size_t>(id - 1)];
   const auto data = session().run();
   if (!data) return;
-  for (const CaseResult& result : data->cases)
-    if (result.info.record.key == comparisons_[which].cases[at].key_b) session().select_case(result.info.id);
+  if (const std::int64_t held = comparisons_[which].cases[at].id_b; data->find(held) != nullptr)
+    session().select_case(held);
   Q_EMIT view_wanted(QStringLiteral("trends"));
 }
 
@@ -240,41 +234,43 @@ void CompareView::compare() {
   });
   noise_.resize(comparisons_.size());
   for (std::size_t c = 0; c < comparisons_.size(); ++c) noise_[c].resize(comparisons_[c].cases.size());
+  prepare();
   if (against.isEmpty()) wrong << tr("name what to compare with: a run, a tag, latest, or KEY=VALUE");
   problem_->setText(QStringLiteral("<span style='color:%1'>%2</span>")
                         .arg(theme().bad.name(), wrong.join(QLatin1Char('\n')).toHtmlEscaped()));
   problem_->setVisible(!wrong.isEmpty());
 }
 
-bool CompareView::passes(const ComparedCase& row) const {
-  return matches_text(session().filter(), row.name + " " + row.key_a + " " + row.key_b + " " +
-                                              harness::stats::to_string(row.decision.verdict));
+// Both sides of every row and what the filter looks at in them: made when runs are compared, not at every keystroke.
+void CompareView::prepare() {
+  prepared_.clear();
+  runs_.clear();
+  shown_.clear();
+  explained_of_.reset();
+  const auto by_id = [this](const std::string& run) {
+    std::unordered_map<std::int64_t, const CaseResult*> held;
+    if (const auto data = session().database()->run(run)) {
+      for (const CaseResult& result : data->cases) held[result.info.id] = &result;
+      runs_.push_back(data);
+    }
+    return held;
+  };
+  for (const harness::Comparison& comparison : comparisons_) {
+    const auto cases_a = by_id(comparison.run_a.id), cases_b = by_id(comparison.run_b.id);
+    const auto find = [](const auto& cases, std::int64_t id) {
+      const auto found = cases.find(id);
+      return found == cases.end() ? nullptr : found->second;
+    };
+    auto& rows = prepared_.emplace_back();
+    for (const ComparedCase& row : comparison.cases) {
+      rows.push_back({pair_of(row, find(cases_a, row.id_a), find(cases_b, row.id_b)), {}, {}});
+    }
+  }
 }
 
-void CompareView::show_rows() {
-  Grid grid;
-  grid.columns = {{tr("verdict")},
-                  {tr("case"), false, true},
-                  {tr("what")},
-                  {tr("base"), true},
-                  {tr("contender"), true},
-                  {tr("ratio"), true},
-                  {tr("95% interval"), true, false, 2},
-                  {tr("times its noise"), true},
-                  {tr("launches"), true, false, 3},
-                  {tr("why"), false, true, 1}};
-  if (comparisons_.size() > 1) grid.columns.insert(grid.columns.begin() + 1, {tr("against")});
-  std::vector<std::pair<std::size_t, std::size_t>> order;
-  std::size_t hidden = 0;
+void CompareView::show_summary(std::size_t hidden) {
   QStringList lines;
-  for (std::size_t c = 0; c < comparisons_.size(); ++c) {
-    const harness::Comparison& comparison = comparisons_[c];
-    for (std::size_t i = 0; i < comparison.cases.size(); ++i) {
-      if (passes(comparison.cases[i]))
-        order.emplace_back(c, i);
-      else
-        ++hidden;
-    }
+  for (const harness::Comparison& comparison : comparisons_) {
     QStringList counts;
     for (const Verdict verdict : {Verdict::slower, Verdict::faster, Verdict::same, Verdict::unsure})
       if (const int count = comparison.count(verdict); count > 0)
@@ -303,60 +299,103 @@ void CompareView::show_rows() {
   }
   if (hidden > 0) lines << tr("%1 hidden by the filter").arg(hidden);
   summary_->setText(lines.join(QStringLiteral("<br>")));
-  std::stable_sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
+}
+
+GridRow CompareView::make_row(const Place& at) const {
+  const harness::Comparison& comparison = comparisons_[at.first];
+  const ComparedCase& held = comparison.cases[at.second];
+  GridRow row;
+  GridCell verdict(QString::fromLatin1(harness::stats::to_string(held.decision.verdict)));
+  verdict.color = verdict_color(held.decision.verdict);
+  verdict.strong = true;
+  row.cells = {verdict,
+               text_of(prepared_[at.first][at.second].name),
+               provenance_glyph(held.provenance) + QLatin1Char(' ') + text_of(metric_title(held.metric)),
+               GridCell::number(text_of(value_text(held.value_a, held.unit, held.metric)), held.value_a),
+               GridCell::number(text_of(value_text(held.value_b, held.unit, held.metric)), held.value_b),
+               GridCell::number(
+                   std::isfinite(held.decision.ratio) ? text_of(fmt::format("{:.3f}", held.decision.ratio)) : QString(),
+                   held.decision.ratio),
+               text_of(interval_text(held.decision)),
+               times_cell(noise_[at.first][at.second]),
+               QStringLiteral("%1 + %2").arg(held.decision.launches_a).arg(held.decision.launches_b),
+               text_of(held.decision.reason +
+                       (held.note.empty() ? "" : (held.decision.reason.empty() ? "" : "; ") + held.note))};
+  row.cells[1].tip = text_of("A " + held.key_a + "\nB " + held.key_b);
+  row.cells[2].tip = QString::fromLatin1(to_string(held.provenance));
+  row.cells[9].tip = row.cells[9].text;
+  if (comparisons_.size() > 1)
+    row.cells.insert(row.cells.begin() + 1, GridCell(short_name(comparison.selector_b, comparison.run_b)));
+  return row;
+}
+
+void CompareView::show_rows() {
+  std::vector<Place> order;
+  std::size_t hidden = 0;
+  for (std::size_t c = 0; c < comparisons_.size(); ++c)
+    for (std::size_t i = 0; i < comparisons_[c].cases.size(); ++i) {
+      if (matches(session().filter(), prepared_[c][i].pair))
+        order.emplace_back(c, i);
+      else
+        ++hidden;
+    }
+  show_summary(hidden);
+  const bool percent = by_percent_->isChecked();
+  std::stable_sort(order.begin(), order.end(), [&](const Place& a, const Place& b) {
     const Decision& left = comparisons_[a.first].cases[a.second].decision;
     const Decision& right = comparisons_[b.first].cases[b.second].decision;
     if (left.verdict != right.verdict) return rank_of(left.verdict) < rank_of(right.verdict);
-    const bool percent = by_percent_->isChecked();
     const double l = percent ? std::abs(std::log(left.ratio)) : noise_[a.first][a.second].times;
     const double r = percent ? std::abs(std::log(right.ratio)) : noise_[b.first][b.second].times;
     return std::isfinite(l) && (!std::isfinite(r) || l > r);
   });
-  shown_ = std::move(order);
-  name_cases();
-  for (std::size_t i = 0; i < shown_.size(); ++i) {
-    const harness::Comparison& comparison = comparisons_[shown_[i].first];
-    const ComparedCase& held = comparison.cases[shown_[i].second];
-    GridRow row;
-    row.id = static_cast<qint64>(i) + 1;
-    GridCell verdict(QString::fromLatin1(harness::stats::to_string(held.decision.verdict)));
-    verdict.color = verdict_color(held.decision.verdict);
-    verdict.strong = true;
-    row.cells = {
-        verdict,
-        text_of(names_[i]),
-        provenance_glyph(held.provenance) + QLatin1Char(' ') + text_of(metric_title(held.metric)),
-        GridCell::number(text_of(value_text(held.value_a, held.unit, held.metric)), held.value_a),
-        GridCell::number(text_of(value_text(held.value_b, held.unit, held.metric)), held.value_b),
-        GridCell::number(
-            std::isfinite(held.decision.ratio) ? text_of(fmt::format("{:.3f}", held.decision.ratio)) : QString(),
-            held.decision.ratio),
-        interval(held.decision),
-        times_cell(noise_[shown_[i].first][shown_[i].second]),
-        QStringLiteral("%1 + %2").arg(held.decision.launches_a).arg(held.decision.launches_b),
-        text_of(held.decision.reason +
-                (held.note.empty() ? "" : (held.decision.reason.empty() ? "" : "; ") + held.note))};
-    row.cells[1].tip = text_of("A " + held.key_a + "\nB " + held.key_b);
-    row.cells[2].tip = QString::fromLatin1(to_string(held.provenance));
-    row.cells[9].tip = row.cells[9].text;
-    if (comparisons_.size() > 1)
-      row.cells.insert(row.cells.begin() + 1, GridCell(short_name(comparison.selector_b, comparison.run_b)));
-    grid.rows.push_back(std::move(row));
-  }
-  const bool any = !grid.rows.empty();
-  {
-    // The case that is looked at elsewhere is looked at here, where it is among the rows.
+  // A keystroke that hides nothing more shows what stands there already.
+  const bool same = !order.empty() && order == shown_ && told_.dark == theme().dark;
+  if (!same) {
+    shown_ = std::move(order);
+    name_cases();
+    Grid grid;
+    grid.columns = {{tr("verdict")},
+                    {tr("case"), false, true},
+                    {tr("what")},
+                    {tr("base"), true},
+                    {tr("contender"), true},
+                    {tr("ratio"), true},
+                    {tr("95% interval"), true, false, 2},
+                    {tr("times its noise"), true},
+                    {tr("launches"), true, false, 3},
+                    {tr("why"), false, true, 1}};
+    if (comparisons_.size() > 1) grid.columns.insert(grid.columns.begin() + 1, {tr("against")});
+    grid.rows.reserve(shown_.size());
+    for (const Place& at : shown_) {
+      Prepared& held = prepared_[at.first][at.second];
+      if (!held.row) held.row = make_row(at);
+      grid.rows.push_back(*held.row);
+      grid.rows.back().id = static_cast<qint64>(grid.rows.size());
+    }
     const QSignalBlocker quiet(rows_);
     rows_->show_grid(std::move(grid));
-    std::size_t chosen = 0;
-    for (std::size_t i = shown_.size(); i-- > 0;)
-      if (const auto selected = session().selected_case();
-          selected && comparisons_[shown_[i].first].cases[shown_[i].second].id_b == *selected)
-        chosen = i;
-    if (any) rows_->select_id(static_cast<qint64>(chosen) + 1);
   }
-  show_row(any ? std::max<qint64>(1, rows_->current_id()) : 0);
-  show_map();
+  select_shown();
+  show_row(shown_.empty() ? 0 : std::max<qint64>(1, rows_->current_id()));
+  if (same)
+    choose_mapped();
+  else
+    show_map();
+}
+
+// The case that is looked at elsewhere is looked at here, where it is among the rows; else the first.
+void CompareView::select_shown() {
+  if (shown_.empty()) return;
+  std::size_t chosen = 0;
+  if (const auto selected = session().selected_case()) {
+    const auto at = std::find_if(shown_.begin(), shown_.end(), [&](const Place& place) {
+      return comparisons_[place.first].cases[place.second].id_b == *selected;
+    });
+    if (at != shown_.end()) chosen = static_cast<std::size_t>(at - shown_.begin());
+  }
+  const QSignalBlocker quiet(rows_);
+  rows_->select_id(static_cast<qint64>(chosen) + 1);
 }
 
 void CompareView::show_map() {
@@ -364,47 +403,52 @@ void CompareView::show_map() {
   mapped_.clear();
   const auto current = static_cast<std::size_t>(std::max<qint64>(rows_->current_id() - 1, 0));
   const std::size_t which = current < shown_.size() ? shown_[current].first : 0;
-  const auto data = which < comparisons_.size() ? session().database()->run(comparisons_[which].run_b.id) : nullptr;
   std::vector<const CaseInfo*> infos;
   std::vector<const ComparedCase*> cases;
-  for (std::size_t i = 0; data && i < shown_.size(); ++i) {
-    const ComparedCase& held = comparisons_[shown_[i].first].cases[shown_[i].second];
-    const CaseResult* result = shown_[i].first == which ? data->find(held.id_b) : nullptr;
+  for (std::size_t i = 0; i < shown_.size(); ++i) {
+    const auto& [of, at] = shown_[i];
+    const CaseResult* result = of == which ? prepared_[of][at].pair.b : nullptr;
     if (result == nullptr) continue;
     infos.push_back(&result->info);
-    cases.push_back(&held);
+    cases.push_back(&comparisons_[of].cases[at]);
     mapped_.push_back(i);
   }
   heat_->show_map(heat_map(infos, cases));
+  choose_mapped();
+}
+
+void CompareView::choose_mapped() {
+  const auto current = static_cast<std::size_t>(std::max<qint64>(rows_->current_id() - 1, 0));
   const auto at = std::find(mapped_.begin(), mapped_.end(), current);
   if (at != mapped_.end()) heat_->choose(static_cast<std::size_t>(at - mapped_.begin()));
 }
 
-// A case that is the same on both sides in words, without what all rows share; else what the two sides agree in.
+const CaseInfo* CompareView::same_case(const Place& at) const {
+  const ComparedCase& row = comparisons_[at.first].cases[at.second];
+  const CaseResult* held = prepared_[at.first][at.second].pair.b;
+  return row.key_a == row.key_b && held != nullptr ? &held->info : nullptr;
+}
+
+// A case that is the same on both sides in words, without what tells it from no other; else what the sides agree in.
 void CompareView::name_cases() {
-  names_.clear();
   std::vector<const CaseInfo*> infos;
-  std::vector<std::shared_ptr<const RunData>> held;
-  std::map<std::pair<std::size_t, std::string>, const CaseInfo*> by_key;
-  for (std::size_t c = 0; c < comparisons_.size(); ++c) {
-    held.push_back(session().database()->run(comparisons_[c].run_b.id));
-    if (!held.back()) continue;
-    for (const CaseResult& result : held.back()->cases) by_key[{c, result.info.record.key}] = &result.info;
-  }
-  const auto info_of = [&](const std::pair<std::size_t, std::size_t>& at) -> const CaseInfo* {
-    const ComparedCase& row = comparisons_[at.first].cases[at.second];
-    const auto found = by_key.find({at.first, row.key_b});
-    return row.key_a == row.key_b && found != by_key.end() ? found->second : nullptr;
-  };
-  for (const auto& at : shown_)
-    if (const CaseInfo* info = info_of(at)) infos.push_back(info);
-  const auto common = common_axes(infos);
-  for (const auto& at : shown_) {
-    const CaseInfo* info = info_of(at);
-    const std::string parameters = info == nullptr ? "" : parameters_text(*info, common);
-    names_.push_back(info == nullptr ? comparisons_[at.first].cases[at.second].name
-                                     : info->name + (parameters.empty() ? "" : ": " + parameters) +
-                                           (info->record.fabric.empty() ? "" : " · " + where_text(*info)));
+  for (const Place& at : shown_)
+    if (const CaseInfo* info = same_case(at)) infos.push_back(info);
+  Told now{common_by_technique(infos), theme().dark};
+  if (now.dark != told_.dark) explained_of_.reset();
+  if (!(now == told_))
+    for (auto& rows : prepared_)
+      for (Prepared& held : rows) held.row.reset();
+  told_ = std::move(now);
+  for (const Place& at : shown_) {
+    Prepared& held = prepared_[at.first][at.second];
+    if (held.row) continue;
+    const CaseInfo* info = same_case(at);
+    const std::string parameters =
+        info == nullptr ? "" : parameters_text(*info, told_.common.at(info->record.technique));
+    held.name = info == nullptr ? comparisons_[at.first].cases[at.second].name
+                                : info->name + (parameters.empty() ? "" : ": " + parameters) +
+                                      (info->record.fabric.empty() ? "" : " · " + where_text(*info));
   }
 }
 
@@ -412,17 +456,21 @@ void CompareView::show_row(qint64 id) {
   const bool any = id >= 1 && id <= static_cast<qint64>(shown_.size());
   strip_->setVisible(any);
   explained_->setVisible(any);
-  if (!any) return;
-  const auto& [which, at] = shown_[static_cast<std::size_t>(id - 1)];
+  if (!any) return explained_of_.reset();
+  const Place& place = shown_[static_cast<std::size_t>(id - 1)];
+  const auto& [which, at] = place;
   const harness::Comparison& comparison = comparisons_[which];
   const ComparedCase& held = comparison.cases[at];
   const Decision& decision = held.decision;
-  QString text = QStringLiteral("<b>%1</b>: <b style='color:%2'>%3</b>")
-                     .arg(text_of(names_[static_cast<std::size_t>(id - 1)]).toHtmlEscaped(),
-                          verdict_color(decision.verdict).name(),
-                          QString::fromLatin1(harness::stats::to_string(decision.verdict)));
+  const Prepared& prepared = prepared_[which][at];
+  const CaseInfo* info = same_case(place);
+  QString text =
+      QStringLiteral("<b>%1</b>: <b style='color:%2'>%3</b>")
+          .arg(text_of(info == nullptr ? prepared.name : info->name + ": " + parameters_text(*info)).toHtmlEscaped(),
+               verdict_color(decision.verdict).name(),
+               QString::fromLatin1(harness::stats::to_string(decision.verdict)));
   text += tr(", ratio %1").arg(text_of(fmt::format("{:.4f}", decision.ratio)));
-  if (const QString range = interval(decision); !range.isEmpty()) text += tr(" (95%: %1)").arg(range);
+  if (const std::string range = interval_text(decision); !range.empty()) text += tr(" (95%: %1)").arg(text_of(range));
   if (std::isfinite(decision.p))
     text += tr("; p %1, after correction for all cases %2")
                 .arg(text_of(fmt::format("{:.2g}", decision.p)), text_of(fmt::format("{:.2g}", decision.q)));
@@ -432,16 +480,13 @@ void CompareView::show_row(qint64 id) {
     text += tr("; about %1 more launches a side would settle it").arg(decision.more_launches);
   if (held.same_code) text += tr("; the code is the same on both sides");
   explained_->setText(text);
-  session().guarded([&] {
-    const auto a = session().database()->run(comparison.run_a.id);
-    const auto b = session().database()->run(comparison.run_b.id);
-    if (!a || !b) return;
-    StripSide left = side_of(*a, held.key_a, held.metric), right = side_of(*b, held.key_b, held.metric);
-    left.name = tr("base: %1").arg(side_name(comparison.selector_a, comparison.run_a));
-    right.name = tr("contender: %1").arg(side_name(comparison.selector_b, comparison.run_b));
-    if (left.color == right.color) left.color = theme().dim;  // one technique, two runs: the older stands back
-    strip_->show_sides({left, right}, held.unit, held.metric);
-  });
+  if (explained_of_ == place) return;  // its launches stand there already
+  explained_of_ = place;
+  StripSide left = side_of(prepared.pair.a, held.metric), right = side_of(prepared.pair.b, held.metric);
+  left.name = tr("base: %1").arg(side_name(comparison.selector_a, comparison.run_a));
+  right.name = tr("contender: %1").arg(side_name(comparison.selector_b, comparison.run_b));
+  if (left.color == right.color) left.color = theme().dim;  // one technique, two runs: the older stands back
+  strip_->show_sides({left, right}, held.unit, held.metric);
 }
 
 }  // namespace assay::gui

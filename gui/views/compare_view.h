@@ -5,6 +5,7 @@
 #include <QPushButton>
 #include <QStackedWidget>
 #include <QTextEdit>
+#include <optional>
 #include <vector>
 
 #include "gui/model/own_noise.h"
@@ -32,24 +33,44 @@ class CompareView : public View {
   QString summary() const { return summary_->text(); }
 
  private:
+  using Place = std::pair<std::size_t, std::size_t>;  // comparison and case
+
   void compare();
+  void prepare();  // what a keystroke in the filter looks at
   void show_rows();
+  void show_summary(std::size_t hidden);
   void show_row(qint64 id);
   void show_map();  // of the comparison that the current row belongs to
+  void choose_mapped();
   void name_cases();
-  bool passes(const harness::ComparedCase& row) const;
+  const CaseInfo* same_case(const Place& at) const;  // on both sides; null where they differ
+  GridRow make_row(const Place& at) const;
+  void select_shown();
 
   struct Compared {  // what the comparisons were made of
     std::shared_ptr<const RunData> data;
     QString base, contenders;
     bool operator==(const Compared&) const = default;
   };
+  struct Prepared {  // of one compared case
+    Pair pair;       // its sides in the runs; null where a run does not hold it
+    std::string name;
+    std::optional<GridRow> row;
+  };
+  struct Told {  // what the rows were written from
+    CommonAxes common;
+    bool dark = false;
+    bool operator==(const Told&) const = default;
+  };
   Compared compared_;
   std::vector<harness::Comparison> comparisons_;
-  std::vector<std::vector<OwnNoise>> noise_;                // of their cases
-  std::vector<std::pair<std::size_t, std::size_t>> shown_;  // comparison and case, by the row's id - 1
-  std::vector<std::string> names_;                          // of the rows, in their order
-  bool touched_ = false;                                    // the user has said what to compare
+  std::vector<std::shared_ptr<const RunData>> runs_;  // that they are of
+  std::vector<std::vector<OwnNoise>> noise_;          // of their cases
+  std::vector<std::vector<Prepared>> prepared_;
+  Told told_;
+  std::vector<Place> shown_;           // by the row's id - 1
+  std::optional<Place> explained_of_;  // the case told about below
+  bool touched_ = false;               // the user has said what to compare
   QLineEdit* base_;
   QLineEdit* contenders_;
   QLabel* summary_;

@@ -37,8 +37,13 @@ constexpr std::size_t most_claims = 3;               // lines in one panel
 void fill(QComboBox* box, const std::vector<std::string>& names, const std::string& chosen,
           const std::function<std::string(const std::string&)>& title) {
   const QSignalBlocker quiet(box);
-  box->clear();
-  for (const std::string& name : names) box->addItem(text_of(title(name)), text_of(name));
+  const auto holds = [&](std::size_t i) { return box->itemData(static_cast<int>(i)).toString() == text_of(names[i]); };
+  bool same = static_cast<std::size_t>(box->count()) == names.size();
+  for (std::size_t i = 0; same && i < names.size(); ++i) same = holds(i);
+  if (!same) {  // a keystroke seldom changes what there is to choose from
+    box->clear();
+    for (const std::string& name : names) box->addItem(text_of(title(name)), text_of(name));
+  }
   box->setCurrentIndex(box->findData(text_of(chosen)));
 }
 
@@ -164,8 +169,12 @@ void ExploreView::set_arguments(const QMap<QString, QString>& values) {
 void ExploreView::refresh() {
   const auto data = session().run();
   if (!data) return show_empty(tr("Nothing to explore yet."), tr("assay run quick"));
+  Shown now{data, kept_cases(*data, session().filter()), wish_, limit_, log_, theme().dark};
+  // A keystroke that hides nothing more shows what stands there already.
+  if (!is_empty() && now == shown_) return select_shown();
+  shown_ = std::move(now);
   if (wish_.axis.starts_with(metric_axis)) return show_front(data);
-  const Exploration exploration = explore(*data, session().filter(), wish_);
+  const Exploration exploration = explore(shown_.kept, wish_);
   if (exploration.shown == 0) {
     if (exploration.without_metric > 0)
       return show_empty(tr("%1 case(s) match, but none has a value: they failed or were skipped. Overview says why.")
@@ -187,7 +196,7 @@ void ExploreView::refresh() {
 
 // Another metric is the axis: no line runs along it, but there is a front and a limit.
 void ExploreView::show_front(const std::shared_ptr<const RunData>& data) {
-  const Exploration choice = explore(*data, session().filter(), {wish_.metric, {}, wish_.most_panels});
+  const Exploration choice = explore(shown_.kept, {wish_.metric, {}, wish_.most_panels});
   const Front front = front_of(*data, session().filter(), wish_.axis.substr(metric_axis.size()), choice.metric);
   if (front.points.empty())
     return show_empty(tr("No case has both %1 and %2 (%3 match, %4 filtered out). Choose another axis, or clear the "
@@ -207,6 +216,10 @@ void ExploreView::show_front(const std::shared_ptr<const RunData>& data) {
   place_plots();
   plots_.front()->show_spec(front_spec(front, limit, data));
   ranking_->show_grid(front_grid(front, limit));
+  select_shown();
+}
+
+void ExploreView::select_shown() {
   if (const auto selected = session().selected_case()) ranking_->select_id(*selected);
 }
 
@@ -357,6 +370,8 @@ void ExploreView::move_limit(double value) {
 void ExploreView::place_plots() {
   const int width = std::max(300, scroll_->width());
   const int columns = panels_ <= 1 ? 1 : std::clamp(width / 460, 1, panels_ <= 4 ? 2 : 3);
+  if (placed_ == std::pair{panels_, columns}) return;
+  placed_ = {panels_, columns};
   for (std::size_t i = 0; i < plots_.size(); ++i) {
     grid_->removeWidget(plots_[i]);
     const int place = static_cast<int>(i);
@@ -381,24 +396,35 @@ void ExploreView::show_ranking(const Exploration& exploration) {
   grid.columns = {
       {tr("technique")},          {tr("case"), false, true},    {text_of(metric_title(exploration.metric)), true},
       {tr("95% interval"), true}, {tr("times the best"), true}, {tr("where it comes from"), false, false, 1}};
-  for (const auto& [point, factor] : ranking(exploration)) {
-    GridRow row;
-    row.id = point.result->info.id;
-    GridCell name(provenance_glyph(point.value.provenance) + QLatin1Char(' ') + text_of(point.result->info.name));
-    name.color = technique_color(point.result->info.record.technique);
-    row.cells = {
-        name,
-        text_of(parameters_text(point.result->info, exploration.common_axes)) +
-            (exploration.one_place ? QString() : QStringLiteral(" · ") + text_of(where_text(point.result->info))),
-        GridCell::number(text_of(value_text(point.value)), point.value.median),
-        text_of(interval_text(point.value)),
-        GridCell::number(std::isfinite(factor) ? text_of(fmt::format("{:.2f}x", factor)) : QString(), factor),
-        text_of(evidence_text(point.value))};
-    row.cells[2].strong = true;
-    grid.rows.push_back(std::move(row));
+  if (const RowsOf now{data_, exploration.metric, theme().dark}; !(now == rows_of_)) {
+    rows_.clear();
+    rows_of_ = now;
+  }
+  const auto ranks = ranking(exploration);
+  grid.rows.reserve(ranks.size());
+  for (const auto& [point, factor] : ranks) {
+    const CaseResult& result = *point.result;
+    const auto [held, is_new] = rows_.try_emplace(&result);
+    if (is_new) {  // the words of a case are the same at every keystroke; what sets it apart and how it ranks are not
+      GridCell name(provenance_glyph(point.value.provenance) + QLatin1Char(' ') + text_of(result.info.name));
+      name.color = technique_color(result.info.record.technique);
+      held->second.id = result.info.id;
+      held->second.cells = {name,
+                            {},
+                            GridCell::number(text_of(value_text(point.value)), point.value.median),
+                            text_of(interval_text(point.value)),
+                            {},
+                            text_of(evidence_text(point.value))};
+      held->second.cells[2].strong = true;
+    }
+    GridRow& row = grid.rows.emplace_back(held->second);
+    row.cells[1] = text_of(parameters_text(result.info, exploration.common_axes)) +
+                   (exploration.one_place ? QString() : QStringLiteral(" · ") + text_of(where_text(result.info)));
+    row.cells[4] =
+        GridCell::number(std::isfinite(factor) ? text_of(fmt::format("{:.2f}x", factor)) : QString(), factor);
   }
   ranking_->show_grid(std::move(grid));
-  if (const auto selected = session().selected_case()) ranking_->select_id(*selected);
+  select_shown();
 }
 
 }  // namespace assay::gui

@@ -5,6 +5,8 @@
 #include <QScrollArea>
 #include <QSplitter>
 #include <optional>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "gui/model/claimed.h"
@@ -30,6 +32,22 @@ class ExploreView : public View {
   QString common() const { return common_->text(); }
 
  private:
+  struct Shown {  // what the page was made of
+    std::shared_ptr<const RunData> data;
+    Kept kept;
+    ExploreWish wish;
+    std::optional<double> limit;
+    std::optional<bool> log;
+    bool dark = false;
+    bool operator==(const Shown&) const = default;
+  };
+  struct RowsOf {  // what the rows of the ranking were written from
+    std::shared_ptr<const RunData> data;
+    std::string metric;
+    bool dark = false;
+    bool operator==(const RowsOf&) const = default;
+  };
+  void select_shown();
   void show_controls(const Exploration& exploration);
   void show_plots(const Exploration& exploration);
   void show_ranking(const Exploration& exploration);
@@ -44,6 +62,9 @@ class ExploreView : public View {
   void resizeEvent(QResizeEvent* event) override;
 
   std::shared_ptr<const RunData> data_;  // what is shown; tooltips read it later
+  Shown shown_;
+  RowsOf rows_of_;
+  std::unordered_map<const CaseResult*, GridRow> rows_;
   ExploreWish wish_;
   std::vector<results_db::ClaimRecord> claims_;
   std::shared_ptr<const RunData> claims_of_;  // when they were read
@@ -59,6 +80,7 @@ class ExploreView : public View {
   QGridLayout* grid_;
   std::vector<PlotView*> plots_;
   int panels_ = 0;
+  std::pair<int, int> placed_ = {0, 0};  // panels and columns
   GridView* ranking_;
 };
 

@@ -8,9 +8,10 @@
 #include <QSplitter>
 #include <QVBoxLayout>
 #include <cmath>
-#include <map>
 #include <set>
+#include <unordered_map>
 
+#include "gui/model/decision_text.h"
 #include "gui/theme.h"
 
 namespace assay::gui {
@@ -39,6 +40,37 @@ QString chip(int count, const QString& words, const QColor& color) {
   const QColor shown = count == 0 ? theme().dim : color;
   return QStringLiteral("<span style='color:%1'><b style='font-size:19px'>%2</b> %3</span>&nbsp;&nbsp;&nbsp;&nbsp;")
       .arg(shown.name(), QString::number(count), words);
+}
+
+GridRow change_row(const ComparedCase& compared, const CaseInfo& info, const std::set<std::string>& told,
+                   bool several_places) {
+  const auto& decision = compared.decision;
+  GridRow row;
+  row.id = info.id;
+  GridCell verdict(glyph(decision.verdict) + verdict_word(decision.verdict));
+  verdict.color = verdict_color(decision.verdict);
+  verdict.strong = decision.verdict == Verdict::faster || decision.verdict == Verdict::slower;
+  GridCell name(provenance_glyph(compared.provenance) + QLatin1Char(' ') + text_of(info.name));
+  name.color = technique_color(info.record.technique);
+  name.tip = text_of(to_string(compared.provenance));
+  QStringList what;
+  if (compared.metric != "time") what << text_of(metric_title(compared.metric));
+  if (const std::string parameters = parameters_text(info, told); !parameters.empty()) what << text_of(parameters);
+  QString words = what.join(QStringLiteral(", "));
+  if (several_places) words += (words.isEmpty() ? QString() : QStringLiteral(" · ")) + text_of(where_text(info));
+  row.cells = {
+      verdict,
+      name,
+      words,
+      GridCell::number(text_of(value_text(compared.value_a, compared.unit, compared.metric)), compared.value_a),
+      GridCell::number(text_of(value_text(compared.value_b, compared.unit, compared.metric)), compared.value_b),
+      GridCell::number(text_of(fmt::format("{:.3f}", decision.ratio)), decision.ratio),
+      text_of(interval_text(decision)),
+      QStringLiteral("%1 + %2").arg(decision.launches_a).arg(decision.launches_b),
+      text_of(decision.reason)};
+  row.cells[2].tip = text_of(info.record.key);
+  row.cells.back().tip = text_of(decision.reason);
+  return row;
 }
 
 }  // namespace
@@ -115,8 +147,8 @@ OverviewView::OverviewView(Session& session, QWidget* parent)
   changes_ = new GridView(tr("changes"));
   upper_layout->addWidget(changes_title_);
   upper_layout->addWidget(changes_, 1);
-  auto* lower = new QWidget;
-  auto* lower_layout = new QVBoxLayout(lower);
+  lower_ = new QWidget;
+  auto* lower_layout = new QVBoxLayout(lower_);
   lower_layout->setContentsMargins(0, 0, 0, 0);
   auto* health_title = new QLabel(tr("How far to trust it"));
   health_title->setObjectName(QStringLiteral("heading"));
@@ -129,7 +161,7 @@ OverviewView::OverviewView(Session& session, QWidget* parent)
   lower_layout->addWidget(claims_title_);
   lower_layout->addWidget(claims_);
   splitter->addWidget(upper);
-  splitter->addWidget(lower);
+  splitter->addWidget(lower_);
   splitter->setStretchFactor(0, 3);
   splitter->setStretchFactor(1, 2);
   layout->addWidget(splitter, 1);
@@ -156,17 +188,27 @@ void OverviewView::refresh() {
   // Judging thousands of cases takes a while; a keystroke in the filter changes none of it.
   if (judged_ != data) {
     judged_.reset();
+    listed_ = {};
+    compared_.clear();
     if (!session().guarded([&] {
           held_ = overview_of(*database, data->run);
           counts_ = count_claims(database->store());
         }))
       return;
     judged_ = data;
+    std::unordered_map<std::int64_t, const CaseResult*> cases;
+    for (const CaseResult& result : data->cases) cases[result.info.id] = &result;
+    for (const ComparedCase& row : held_.changes)
+      if (const auto found = cases.find(row.id_b); found != cases.end())
+        compared_.emplace_back(&row, pair_of(row, nullptr, found->second));
   }
-  const MachineOverview& held = held_;
-  const ClaimCounts& claims = counts_;
   show_content();
-  show_machines();
+  show_summary(*data);
+  show_changes();
+}
+
+void OverviewView::show_summary(const RunData& data) {
+  const MachineOverview& held = held_;
   chips_->setText(
       held.before ? chip(held.cases, tr("cases"), theme().text) + chip(held.slower, tr("slower"), theme().bad) +
                         chip(held.faster, tr("faster"), theme().good) + chip(held.same, tr("same"), theme().text) +
@@ -175,28 +217,14 @@ void OverviewView::refresh() {
                   : chip(held.cases, tr("cases"), theme().text) + chip(held.failed, tr("failed"), theme().bad) +
                         chip(held.skipped, tr("skipped"), theme().dim));
   chips_->setAccessibleName(text_of(held.sentence));
-  const bool worse = held.slower > 0;
-  sentence_->setVisible(worse);
-  if (worse) {
-    const ComparedCase& worst = held.changes.front();
-    sentence_->setText(tr("Worst: %1, %2 times its %3 before")
-                           .arg(text_of(worst.name), text_of(fmt::format("{:.2f}", worst.decision.ratio)),
-                                text_of(metric_title(worst.metric))));
-  }
+  sentence_->setVisible(!held.worst.empty());
+  sentence_->setText(tr("Worst: %1").arg(text_of(held.worst)));
   const QString against =
       held.before ? tr("against the run before, %1 (commit %2)")
                         .arg(text_of(moment_text(held.before->started_ns)), text_of(short_commit(held.before->build)))
                   : text_of(held.not_compared);
   heading_->setText(
-      tr("%1 · commit %2 · %3").arg(text_of(run_title(data->run)), text_of(short_commit(data->run.build)), against));
-  show_changes(held, *data);
-  show_health(held);
-  claims_title_->setVisible(claims.total > 0);
-  claims_->setVisible(claims.judged > 0);
-  claims_title_->setText(claims.judged > 0
-                             ? tr("Claims of papers: %1 judged").arg(claims.judged)
-                             : tr("Claims of papers: %1, none judged (assay reproduce --store)").arg(claims.total));
-  claims_->show_counts(claims);
+      tr("%1 · commit %2 · %3").arg(text_of(run_title(data.run)), text_of(short_commit(data.run.build)), against));
 }
 
 void OverviewView::show_machines() {
@@ -221,12 +249,24 @@ void OverviewView::show_machines() {
   machines_->setVisible(seen.size() > 1);
 }
 
-void OverviewView::show_changes(const MachineOverview& held, const RunData& data) {
+void OverviewView::show_changes() {
+  Listed now{judged_, {}, theme().dark};
+  for (std::size_t i = 0; i < compared_.size(); ++i)
+    if (matches(session().filter(), compared_[i].second)) now.rows.push_back(i);
+  const std::size_t hidden = compared_.size() - now.rows.size();
+  const auto select = [&] {
+    if (const auto selected = session().selected_case()) changes_->select_id(*selected);
+  };
+  // A keystroke that hides nothing more shows what stands there already.
+  if (now == listed_) return select();
+  const bool other_run = now.data != listed_.data || now.dark != listed_.dark;
+  listed_ = std::move(now);
+  if (other_run) {
+    show_machines();
+    show_health();
+  }
   Grid grid;
-  std::size_t hidden = 0;
-  if (held.before) {
-    std::map<std::string, const CaseResult*> by_key;
-    for (const CaseResult& result : data.cases) by_key[result.info.record.key] = &result;
+  if (held_.before) {
     grid.columns = {{tr("verdict")},
                     {tr("technique")},
                     {tr("case"), false, true},
@@ -237,62 +277,32 @@ void OverviewView::show_changes(const MachineOverview& held, const RunData& data
                     {tr("launches"), true, false, 3},
                     {tr("why"), false, true, 1}};
     std::vector<const CaseInfo*> infos;
-    for (const ComparedCase& compared : held.changes)
-      if (const auto found = by_key.find(compared.key_b); found != by_key.end()) infos.push_back(&found->second->info);
-    const auto common = common_axes(infos);
-    for (const ComparedCase& compared : held.changes) {
-      const auto found = by_key.find(compared.key_b);
-      if (found == by_key.end()) continue;
-      if (!matches(session().filter(), *found->second)) {
-        ++hidden;
-        continue;
-      }
-      const auto& decision = compared.decision;
-      const CaseInfo& info = found->second->info;
-      GridRow row;
-      row.id = info.id;
-      GridCell verdict(glyph(decision.verdict) + verdict_word(decision.verdict));
-      verdict.color = verdict_color(decision.verdict);
-      verdict.strong = decision.verdict == Verdict::faster || decision.verdict == Verdict::slower;
-      GridCell name(provenance_glyph(compared.provenance) + QLatin1Char(' ') + text_of(info.name));
-      name.color = technique_color(info.record.technique);
-      name.tip = text_of(to_string(compared.provenance));
-      const QString interval =
-          decision.interval.bounded() && decision.interval.high < 1e6
-              ? text_of(fmt::format("{:.3f} to {:.3f}", decision.interval.low, decision.interval.high))
-              : QString();
-      QString what = text_of(parameters_text(info, common)) + QStringLiteral(" · ") + text_of(where_text(info));
-      if (compared.metric != "time") what = text_of(metric_title(compared.metric)) + QStringLiteral(", ") + what;
-      row.cells = {
-          verdict,
-          name,
-          what,
-          GridCell::number(text_of(value_text(compared.value_a, compared.unit, compared.metric)), compared.value_a),
-          GridCell::number(text_of(value_text(compared.value_b, compared.unit, compared.metric)), compared.value_b),
-          GridCell::number(text_of(fmt::format("{:.3f}", decision.ratio)), decision.ratio),
-          interval,
-          QStringLiteral("%1 + %2").arg(decision.launches_a).arg(decision.launches_b),
-          text_of(decision.reason)};
-      row.cells[2].tip = text_of(info.record.key);
-      row.cells.back().tip = text_of(decision.reason);
-      grid.rows.push_back(std::move(row));
+    std::set<std::string> places;
+    for (const std::size_t row : listed_.rows) {
+      infos.push_back(&compared_[row].second.b->info);
+      places.insert(where_text(*infos.back()));
     }
+    const CommonAxes common = common_by_technique(infos);
+    grid.rows.reserve(infos.size());
+    for (std::size_t i = 0; i < infos.size(); ++i)
+      grid.rows.push_back(change_row(*compared_[listed_.rows[i]].first, *infos[i],
+                                     common.at(infos[i]->record.technique), places.size() > 1));
   }
-  const bool none = held.before && held.slower + held.faster == 0 && !held.changes.empty();
-  QString title = held.before ? tr("What changed") : tr("Nothing to compare with yet");
+  const bool none = held_.before && held_.slower + held_.faster == 0 && !held_.changes.empty();
+  QString title = held_.before ? tr("What changed") : tr("Nothing to compare with yet");
   if (none) title = tr("Nothing significant changed");
-  if (held.before && held.changes.empty()) title = tr("No case is in both runs");
+  if (held_.before && held_.changes.empty()) title = tr("No case is in both runs");
   if (hidden > 0) title += tr("  (%1 hidden by the filter)").arg(hidden);
   changes_title_->setText(title);
   changes_->setVisible(!grid.rows.empty());
   changes_->show_grid(std::move(grid));
-  if (const auto selected = session().selected_case()) changes_->select_id(*selected);
+  select();
 }
 
-void OverviewView::show_health(const MachineOverview& held) {
+void OverviewView::show_health() {
   Grid grid;
   grid.columns = {{tr("what")}, {tr("why, or what it means"), false, true}};
-  for (const HealthNote& note : held.health) {
+  for (const HealthNote& note : held_.health) {
     GridRow row;
     row.id = note.case_id;
     GridCell what((note.grave ? QStringLiteral("✕ ") : QStringLiteral("· ")) + text_of(note.what));
@@ -301,12 +311,21 @@ void OverviewView::show_health(const MachineOverview& held) {
     row.cells[1].tip = text_of(note.why);
     grid.rows.push_back(std::move(row));
   }
-  if (held.health.empty()) {
+  if (held_.health.empty()) {
     GridRow row;
     row.cells = {tr("nothing found"), tr("no failed, skipped or noisy launch")};
     grid.rows.push_back(std::move(row));
   }
   health_->show_grid(std::move(grid));
+  claims_title_->setVisible(counts_.total > 0);
+  claims_->setVisible(counts_.judged > 0);
+  claims_title_->setText(counts_.judged > 0
+                             ? tr("Claims of papers: %1 judged").arg(counts_.judged)
+                             : tr("Claims of papers: %1, none judged (assay reproduce --store)").arg(counts_.total));
+  claims_->show_counts(counts_);
+  // As high as its rows need: what is left belongs to what changed.
+  health_->setMaximumHeight(health_->height_of_rows());
+  lower_->setMaximumHeight(lower_->sizeHint().height() - health_->sizeHint().height() + health_->height_of_rows());
 }
 
 }  // namespace assay::gui

@@ -1,5 +1,6 @@
 #pragma once
 // Overview: the newest run of each machine, what changed since the run before, and how far the numbers can be trusted.
+#include "gui/model/compared_pair.h"
 #include "gui/model/overview.h"
 #include "gui/views/view.h"
 
@@ -21,10 +22,19 @@ class OverviewView : public View {
 
  private:
   void show_machines();
-  void show_changes(const MachineOverview& overview, const RunData& data);
-  void show_health(const MachineOverview& overview);
+  void show_summary(const RunData& data);
+  void show_changes();
+  void show_health();
 
-  std::shared_ptr<const RunData> judged_;  // what `held_` was made of
+  struct Listed {  // what the table of changes was made of
+    std::shared_ptr<const RunData> data;
+    std::vector<std::size_t> rows;  // of what is compared
+    bool dark = false;
+    bool operator==(const Listed&) const = default;
+  };
+  std::shared_ptr<const RunData> judged_;                                // what `held_` was made of
+  std::vector<std::pair<const harness::ComparedCase*, Pair>> compared_;  // of held_, with their cases
+  Listed listed_;
   MachineOverview held_;
   ClaimCounts counts_;
   QWidget* machines_;
@@ -35,6 +45,7 @@ class OverviewView : public View {
   QLabel* changes_title_;
   GridView* changes_;
   GridView* health_;
+  QWidget* lower_;
   QLabel* claims_title_;
   ClaimBar* claims_;
 };

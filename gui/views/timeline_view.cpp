@@ -7,18 +7,28 @@
 #include <QVBoxLayout>
 #include <cmath>
 
+#include "gui/choice_box.h"
 #include "gui/model/timeline_diff.h"
 #include "gui/theme.h"
 
 namespace assay::gui {
+namespace {
+using results_db::Provenance;
+
+Provenance provenance_of(const CaseResult* result) {
+  if (result == nullptr || result->info.record.timer == "virtual" || result->info.record.fabric == "cluster")
+    return Provenance::projected;
+  return result->info.record.fabric == "emulated" ? Provenance::emulated : Provenance::measured;
+}
+
+}  // namespace
 
 TimelineView::TimelineView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("timeline"), tr("Timeline"), parent) {
   auto* layout = page();
   auto* controls = new QHBoxLayout;
-  case_ = new QComboBox;
+  case_ = new ChoiceBox;
   case_->setAccessibleName(tr("case and launch"));
-  case_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
   critical_ = new QPushButton(tr("Chain that ends last"));
   critical_->setCheckable(true);
   critical_->setToolTip(
@@ -35,9 +45,8 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
   arrows_->setToolTip(tr("Arrows from sends to receives, once few enough are in view; between ranks that are shown"));
   auto* all = new QPushButton(tr("All"));
   all->setToolTip(tr("show all of it (0)"));
-  against_ = new QComboBox;
+  against_ = new ChoiceBox;
   against_->setAccessibleName(tr("timeline to hold it against"));
-  against_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
   against_->setMinimumContentsLength(14);
   controls->addWidget(case_, 3);
   controls->addWidget(against_, 2);
@@ -252,8 +261,6 @@ void TimelineView::show_summary() {
       data_of_run && shown_ >= 0 ? data_of_run->find(found_[static_cast<std::size_t>(shown_)].case_id) : nullptr;
   const auto [from, to] = stretch();
   const auto span = static_cast<double>(to - from);
-  const bool real =
-      result != nullptr && result->info.record.timer != "virtual" && result->info.record.fabric != "cluster";
   QString text = canvas_->measured()
                      ? tr("measured stretch: %1, beginning at %2")
                            .arg(time_text(span), time_text(static_cast<double>(from - data.begin)))
@@ -262,7 +269,7 @@ void TimelineView::show_summary() {
     text += tr("; the chain that ends last works %1% of it")
                 .arg(std::lround(100.0 * static_cast<double>(data.critical_busy) /
                                  static_cast<double>(data.end - data.begin)));
-  text += real ? tr(" · measured") : tr(" · projected");
+  text += QStringLiteral(" · ") + QString::fromLatin1(to_string(provenance_of(result)));
   text +=
       tr(" · wheel zooms, drag moves, Shift and drag measures, a click on a name folds its rank, a right click pins");
   summary_->setText(text);

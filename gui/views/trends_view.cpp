@@ -11,9 +11,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <map>
-#include <set>
 
+#include "gui/model/decision_text.h"
 #include "gui/model/palette.h"
 #include "gui/theme.h"
 
@@ -56,9 +55,8 @@ QString decision_text(const Decision& decision, const QString& other, const Tren
       QStringLiteral("<b style='color:%1'>%2</b> %3: %4x its %5")
           .arg(verdict_color(decision.verdict).name(), QString::fromLatin1(harness::stats::to_string(decision.verdict)),
                words.arg(other), text_of(fmt::format("{:.3f}", decision.ratio)), text_of(metric_title(metric)));
-  if (decision.interval.bounded() && decision.interval.high < 1e6)
-    text += TrendsView::tr(" (95%: %1)")
-                .arg(text_of(fmt::format("{:.3f} to {:.3f}", decision.interval.low, decision.interval.high)));
+  if (const std::string range = interval_text(decision); !range.empty())
+    text += TrendsView::tr(" (95%: %1)").arg(text_of(range));
   if (!decision.reason.empty())
     text += QStringLiteral("<br><span style='color:%1'>%2</span>")
                 .arg(theme().dim.name(), text_of(decision.reason).toHtmlEscaped());
@@ -250,7 +248,7 @@ const CaseResult* TrendsView::shown_case() const { return shown_.data ? shown_.d
 void TrendsView::refresh() {
   const auto data = session().run();
   if (!data) return show_empty(tr("No history yet: every run adds a point."), tr("assay run quick"));
-  list_cases(*data);
+  list_cases(data);
   if (cases_->grid().rows.empty())
     return show_empty(tr("No timed case of this run matches the filter. Escape clears it."));
   show_content();
@@ -267,29 +265,25 @@ void TrendsView::refresh() {
   show_alerts(data->run.machine.id);
 }
 
-void TrendsView::list_cases(const RunData& data) {
+void TrendsView::list_cases(const std::shared_ptr<const RunData>& data) {
+  Listed now{data, {}, wish_, theme().dark};
+  for (const CaseResult& result : data->cases)
+    if (is_listed(result, session().filter())) now.cases.push_back(&result);
+  if (!now.cases.empty() && now == listed_) return;  // the keystroke hides nothing more
+  listed_ = std::move(now);
   Grid grid;
   grid.columns = {{tr("technique")}, {tr("case"), false, true}, {tr("value"), true}};
-  std::vector<const CaseResult*> listed;
   std::vector<const CaseInfo*> infos;
-  for (const CaseResult& result : data.cases)
-    if (is_listed(result, session().filter())) {
-      listed.push_back(&result);
-      infos.push_back(&result.info);
-    }
-  // What all cases of a technique share does not tell them apart; the title says all of it.
-  std::map<std::string, std::vector<const CaseInfo*>> of_technique;
-  for (const CaseInfo* info : infos) of_technique[info->record.technique].push_back(info);
-  std::map<std::string, std::set<std::string>> common;
-  for (const auto& [technique, cases] : of_technique) common[technique] = common_axes(cases.size() > 1 ? cases : infos);
-  grid.rows.reserve(listed.size());
-  for (const CaseResult* result : listed) {
+  for (const CaseResult* result : listed_.cases) infos.push_back(&result->info);
+  const CommonAxes common = common_by_technique(infos);  // the title says all of it
+  grid.rows.reserve(listed_.cases.size());
+  for (const CaseResult* result : listed_.cases) {
     const Value& value = wished(*result);
     GridRow row;
     row.id = result->info.id;
     GridCell name(text_of(result->info.name));
     name.color = technique_color(result->info.record.technique);
-    row.cells = {name, text_of(parameters_text(result->info, common[result->info.record.technique])),
+    row.cells = {name, text_of(parameters_text(result->info, common.at(result->info.record.technique))),
                  GridCell::number(provenance_glyph(value.provenance) + QLatin1Char(' ') + text_of(value_text(value)),
                                   value.median)};
     if (!wish_.empty() && value.metric != wish_) {
@@ -299,7 +293,7 @@ void TrendsView::list_cases(const RunData& data) {
     }
     grid.rows.push_back(std::move(row));
   }
-  grid.tip = [held = session().run()](qint64 id, std::size_t column) {
+  grid.tip = [held = data](qint64 id, std::size_t column) {
     const CaseResult* result = column < 2 ? held->find(id) : nullptr;
     return result == nullptr ? QString() : text_of(result->info.record.key);
   };
@@ -500,21 +494,35 @@ void TrendsView::offer_decisions(const QPoint& at) {
   const qint64 id = alerts_->current_id();
   if (id < 1) return;
   QMenu menu(this);
-  for (const std::string& outcome : alert_outcomes())
-    menu.addAction(text_of(outcome), this, [this, id, outcome] {
-      bool agreed = false;
-      const QString remark = QInputDialog::getText(this, tr("Alert: %1").arg(text_of(outcome)),
-                                                   tr("Remark (may be empty)"), QLineEdit::Normal, {}, &agreed);
-      if (agreed) decide(id, text_of(outcome), remark);
-    });
+  const auto offer = [&](QMenu* to, std::optional<std::size_t> alone) {
+    for (const std::string& outcome : alert_outcomes())
+      to->addAction(text_of(outcome), this, [this, id, outcome, alone] { ask_and_decide(id, outcome, alone); });
+  };
+  offer(&menu, {});
+  const AlertGroup& group = groups_[static_cast<std::size_t>(id - 1)];
+  if (group.alerts.size() > 1) {
+    constexpr std::size_t most_listed = 30;
+    QMenu* one = menu.addMenu(tr("Only one of them"));
+    for (std::size_t i = 0; i < std::min(group.names.size(), most_listed); ++i)
+      offer(one->addMenu(text_of(group.names[i])), i);
+  }
   menu.exec(alerts_->viewport()->mapToGlobal(at));
 }
 
-bool TrendsView::decide(qint64 group, const QString& outcome, const QString& remark) {
+void TrendsView::ask_and_decide(qint64 group, const std::string& outcome, std::optional<std::size_t> alone) {
+  bool agreed = false;
+  const QString remark = QInputDialog::getText(this, tr("Alert: %1").arg(text_of(outcome)), tr("Remark (may be empty)"),
+                                               QLineEdit::Normal, {}, &agreed);
+  if (agreed) decide(group, text_of(outcome), remark, alone);
+}
+
+bool TrendsView::decide(qint64 group, const QString& outcome, const QString& remark, std::optional<std::size_t> alone) {
   if (group < 1 || group > static_cast<qint64>(groups_.size())) return false;
+  const AlertGroup& whole = groups_[static_cast<std::size_t>(group - 1)];
+  if (alone && *alone >= whole.alerts.size()) return false;
   const char* user = std::getenv("USER");
   return session().guarded([&] {
-    decide_alerts(*session().database(), groups_[static_cast<std::size_t>(group - 1)], outcome.toStdString(),
+    decide_alerts(*session().database(), alone ? only(whole, *alone) : whole, outcome.toStdString(),
                   user == nullptr ? "somebody" : user, remark.toStdString());
     show_alerts(shown_.data->run.machine.id);
   });

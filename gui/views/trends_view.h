@@ -30,8 +30,9 @@ class TrendsView : public View {
   GridView& alerts() { return *alerts_; }
   GridView& runs() { return *runs_; }
   QDoubleSpinBox* penalty_box() const { return penalty_; }
-  // As the menu of the alerts does it; false, with the banner saying why, where it cannot be written.
-  bool decide(qint64 group, const QString& outcome, const QString& remark);
+  // As the menu of the alerts does it, of the group or of one of its alerts alone; false, with the banner saying why,
+  // where it cannot be written.
+  bool decide(qint64 group, const QString& outcome, const QString& remark, std::optional<std::size_t> alone = {});
 
  private:
   struct Shown {
@@ -45,7 +46,7 @@ class TrendsView : public View {
   QWidget* make_left();
   QWidget* make_right();
   QWidget* make_rule();
-  void list_cases(const RunData& data);
+  void list_cases(const std::shared_ptr<const RunData>& data);
   void show_case();
   void show_answer(const CaseResult& result, std::size_t at);
   void show_level(double now);
@@ -58,9 +59,18 @@ class TrendsView : public View {
   void list_metrics(const CaseResult& result);
   void replay();  // the detector with other thresholds
   void offer_decisions(const QPoint& at);
+  void ask_and_decide(qint64 group, const std::string& outcome, std::optional<std::size_t> alone);
   const CaseResult* shown_case() const;
 
   Shown shown_;
+  struct Listed {  // what the list of cases was made of
+    std::shared_ptr<const RunData> data;
+    std::vector<const CaseResult*> cases;
+    std::string metric;
+    bool dark = false;
+    bool operator==(const Listed&) const = default;
+  };
+  Listed listed_;
   Trend trend_;
   TrendLevels levels_;
   std::vector<AlertGroup> groups_;

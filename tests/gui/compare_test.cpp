@@ -105,5 +105,21 @@ TEST_F(CompareOrder, AKeystrokeInTheFilterComparesNothingAnew) {
   EXPECT_EQ(compare().comparisons().data(), before);
 }
 
+TEST_F(CompareOrder, AxesAndVerdictsFilterTheRows) {
+  const auto rows = [&](const char* filter) {
+    window.session().set_filter(QString::fromLatin1(filter));
+    return compare().table().rows.size();
+  };
+  EXPECT_EQ(rows("n=1"), 2U);
+  EXPECT_EQ(rows("n>1"), 0U);
+  EXPECT_EQ(rows("technique=wild"), 1U);
+  const QString verdict = [&] {
+    rows("");
+    return compare().table().rows[0].cells[0].text;
+  }();
+  EXPECT_EQ(rows(verdict.toLatin1().constData()), 2U);
+  EXPECT_EQ(rows("n=1 -wild"), 1U);
+}
+
 }  // namespace
 }  // namespace assay::gui

@@ -50,7 +50,9 @@ TEST(Filter, NumbersAreWrittenAsPeopleWriteThem) {
   EXPECT_TRUE(holds("seq<1k", naive));
 }
 
-TEST(Filter, AValueStillBeingTypedHidesNothing) { EXPECT_TRUE(holds("dtype=", flash)); }
+TEST(Filter, AValueStillBeingTypedHidesNothing) {
+  EXPECT_TRUE(holds("dtype=", flash) && holds("-dtype=", flash) && holds("seq>=", flash));
+}
 
 TEST(Filter, AnAxisThatACaseHasNotIsNoMatch) { EXPECT_FALSE(holds("ranks=4", flash)); }
 
@@ -103,6 +105,32 @@ TEST(Filter, AMetricKeepsTheCasesThatHaveIt) {
   EXPECT_FALSE(holds("metric=flops_rate", naive));
   EXPECT_FALSE(holds("-metric=flops_rate", fast));
   EXPECT_TRUE(holds("metric!=mfu", fast));
+}
+
+TEST(Filter, ARelationHasToHoldForOneSideOfAPair) {
+  const auto keeps = [&](const std::string& text, const CaseResult* a, const CaseResult* b) {
+    return matches(parse_filter(text), Pair{a, b, "attention/flash", "flash slower", "SLOWER"});
+  };
+  EXPECT_TRUE(keeps("dtype=bf16", &flash, &naive) && keeps("dtype=fp32", &flash, &naive));
+  EXPECT_FALSE(keeps("dtype=fp32", &flash, &flash));
+  EXPECT_FALSE(keeps("-dtype=fp32", &flash, &naive));  // one side has what is to be hidden
+  EXPECT_TRUE(keeps("seq>=4k", &flash, nullptr));
+  EXPECT_TRUE(keeps("seq>=4k", nullptr, nullptr));  // nothing is known of them
+  EXPECT_TRUE(keeps("SLOWER /flash$/ tag=other", &flash, &flash));
+  EXPECT_FALSE(keeps("faster", &flash, &flash));
+}
+
+TEST(Filter, AVerdictIsOfAComparisonAndHidesNothingElsewhere) {
+  const Pair slower{&flash, &flash, "", "", "SLOWER"};
+  EXPECT_TRUE(matches(parse_filter("verdict=slower"), slower) &&
+              matches(parse_filter("verdict=faster,slower"), slower));
+  EXPECT_FALSE(matches(parse_filter("verdict=unsure"), slower) || matches(parse_filter("-verdict=slower"), slower) ||
+               matches(parse_filter("verdict!=slower"), slower));
+  EXPECT_TRUE(matches(parse_filter("verdict="), slower));
+  EXPECT_TRUE(holds("verdict=slower", flash));
+  EXPECT_TRUE(matches_text(parse_filter("verdict=slower"), "a run"));
+  EXPECT_TRUE(matches_text(parse_filter("-verdict=slower"), "a run"));
+  EXPECT_FALSE(matches_text(parse_filter("verdict=partial"), "a claim", "reproduced"));
 }
 
 TEST(Filter, WordsAboutRunsChooseRunsAndHideNoCase) {

@@ -165,6 +165,79 @@ TEST_F(TimelineOfMessages, AnOperationIsFoundByItsNameAndShown) {
   EXPECT_FALSE(canvas.show_next_found());
 }
 
+// Everything that the suite stores a timeline of: lanes and names as the techniques and the profiler write them.
+TEST(TimelineKinds, ProgramsPipelinesMemoryStepsAndKernelsAllOpen) {
+  struct Kind {
+    const char *technique, *fabric, *timer;
+    results_db::LaunchRecord launch;
+    std::vector<std::string> lanes;
+    const char* provenance;
+  };
+  Kind kinds[] = {{"made/allreduce",
+                   "threads",
+                   "host",
+                   {.intervals = {{"rank 0 / send", "reduce-scatter 0", 0, 4 * us, "rank 1"},
+                                  {"rank 1 / receive", "reduce-scatter 0", 1 * us, 5 * us, "rank 0"}}},
+                   {"rank 0 / send", "rank 1 / receive"},
+                   "measured"},
+                  {"made/pipelined-serving",
+                   "",
+                   "virtual",
+                   {.intervals = {{"stage 0 / compute", "engine 0: prefill", 0, 4 * us},
+                                  {"stage 1 / compute", "engine 0: prefill", 4 * us, 8 * us},
+                                  {"stage 0 / compute", "engine 1: decode", 4 * us, 5 * us}}},
+                   {"stage 0 / compute", "stage 1 / compute"},
+                   "projected"},
+                  {"made/memory",
+                   "",
+                   "virtual",
+                   {.intervals = {{"channels", "attention 0", 0, 3 * us}, {"chip", "norm 0", 3 * us, 4 * us}}},
+                   {"channels", "chip"},
+                   "projected"},
+                  {"made/kernels",
+                   "",
+                   "cupti",
+                   {.kernels = {{"gemm", "7", 1000, 500, "{}"}, {"memcpy HtoD", "13", 1100, 900, "{}"}}},
+                   {"stream 7", "stream 13"},
+                   "measured"}};
+  const Scratch scratch;
+  const std::string path = scratch.file("kinds.db");
+  {
+    auto store = results_db::Store::open(path, results_db::Open::create);
+    auto run = results_db::Store::open(scratch.sample(), results_db::Open::read_only).find_run("latest");
+    store.begin_run(run);
+    for (Kind& kind : kinds) {
+      results_db::CaseRecord record;
+      record.technique = kind.technique;
+      record.backend = "cpu";
+      record.fabric = kind.fabric;
+      record.timer = kind.timer;
+      record.parameters_json = "{}";
+      record.key = record.technique;
+      kind.launch.run = run.id;
+      kind.launch.case_id = store.put_case(record);
+      store.append_launch(kind.launch);
+    }
+    store.close();
+  }
+  MainWindow window{Remember::nothing};
+  window.open(QString::fromStdString(path));
+  window.show_view(QStringLiteral("timeline"));
+  auto& timeline = view_of<TimelineView>(window, "timeline");
+  auto* cases = timeline.findChild<QComboBox*>();
+  ASSERT_EQ(cases->count(), 4);
+  for (int i = 0; i < 4; ++i) {
+    Q_EMIT cases->activated(i);
+    std::vector<std::string> lanes;
+    for (const Lane& lane : timeline.canvas().data().lanes) lanes.push_back(lane.name);
+    EXPECT_EQ(lanes, kinds[i].lanes) << kinds[i].technique;
+    EXPECT_TRUE(timeline.summary().contains(QStringLiteral("· ") + QString::fromLatin1(kinds[i].provenance)))
+        << timeline.summary().toStdString();
+    EXPECT_EQ(timeline.table().rows.size(), lanes.size());
+    EXPECT_GT(timeline.table().rows[0].cells[1].order, 0);
+  }
+}
+
 // Many bars in a row are painted as pixels; they have to look as the rectangles of fewer do.
 TEST(TimelineCanvasPaint, ManyBarsLookLikeFew) {
   std::vector<results_db::IntervalRecord> many;

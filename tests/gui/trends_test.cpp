@@ -215,6 +215,20 @@ TEST_F(Trends, WhatIsDecidedAboutAnAlertIsKeptWithItsAuthor) {
   }
 }
 
+TEST_F(Trends, OneAlertOfSeveralIsDecidedByItself) {
+  EXPECT_FALSE(trends().decide(1, QStringLiteral("noise"), {}, 2));  // there are two
+  ASSERT_TRUE(trends().decide(1, QStringLiteral("noise"), QStringLiteral("another cause"), 1));
+  const Grid& grid = trends().alerts().grid();
+  ASSERT_EQ(grid.rows.size(), 2U);
+  EXPECT_EQ(grid.rows[0].cells[0].text, QStringLiteral("open"));
+  EXPECT_EQ(grid.rows[1].cells[0].text, QStringLiteral("noise"));
+  EXPECT_FALSE(grid.rows[0].cells[1].text.contains(QStringLiteral("more")));
+  auto store = results_db::Store::open(path, results_db::Open::read_only);
+  int noise = 0;
+  for (const auto& alert : store.alerts()) noise += alert.outcome == "noise" ? 1 : 0;
+  EXPECT_EQ(noise, 1);
+}
+
 TEST_F(Trends, DecidingOverSeveralFilesIsRefusedInOneLine) {
   ASSERT_TRUE(window.open({QString::fromStdString(path), QString::fromStdString(scratch.sample())}));
   window.session().choose_run(results_db::Store::open(path, results_db::Open::read_only).find_run("latest").id);
@@ -248,6 +262,28 @@ TEST(TrendPlot, ManyMarkersLookLikeFew) {
     EXPECT_LE(std::abs(a.red() - b.red()) + std::abs(a.green() - b.green()) + std::abs(a.blue() - b.blue()), 40);
   }
   EXPECT_NE(many.pixelColor(at), many.pixelColor(at + QPoint(0, 9)));
+}
+
+// Where there are many lines they are thin, and each is there.
+TEST(TrendPlot, EveryOneOfManyLinesIsDrawn) {
+  PlotView plot;
+  plot.resize(700, 700);
+  PlotSpec spec;
+  const QColor color(10, 120, 200);
+  for (int i = 0; i < 40; ++i) {
+    PlotSeries series;
+    series.color = color;
+    for (int k = 0; k < 6; ++k) series.points.push_back({double(k), 1.0 + i, {}, {}, 1, {}});
+    spec.series.push_back(series);
+  }
+  plot.show_spec(spec);
+  const QImage image = plot.grab().toImage();
+  for (int i = 0; i < 40; ++i) {
+    const QPoint at = plot.position(2.5, 1.0 + i).toPoint();  // between two markers
+    int nearest = 255;
+    for (int y = -1; y <= 1; ++y) nearest = std::min(nearest, std::abs(image.pixelColor(at + QPoint(0, y)).red() - 10));
+    EXPECT_LT(nearest, 150) << i;
+  }
 }
 
 TEST(TrendPlot, ValuesThatOnlyRoundingTellsApartAreDrawnAsOne) {

@@ -3,6 +3,7 @@
 #include <QClipboard>
 #include <QFile>
 #include <QImage>
+#include <array>
 #include <cmath>
 #include <fstream>
 
@@ -122,6 +123,50 @@ TEST_F(Views, TheWheelZoomsAtTheCursorAndADoubleClickShowsAllAgain) {
   EXPECT_LT(plot->x_range().second - plot->x_range().first, whole.second - whole.first);
   plot->reset_zoom();
   EXPECT_EQ(plot->x_range(), whole);
+}
+
+// What a keystroke leaves as it is costs nothing, and what it hides comes back as it was.
+TEST_F(Views, AKeystrokeThatHidesNothingMoreWritesNoTableAnew) {
+  const std::pair<const char*, const char*> tables[] = {
+      {"overview", "changes"}, {"compare", "compared cases"}, {"explore", "ranking"}, {"trends", "cases"}};
+  for (const auto& [view, name] : tables) {
+    window.session().set_filter({});
+    window.show_view(QString::fromLatin1(view));
+    const GridView* table = nullptr;
+    for (const auto* candidate : window.current()->findChildren<GridView*>())
+      if (candidate->accessibleName() == QString::fromLatin1(name)) table = candidate;
+    ASSERT_NE(table, nullptr) << view;
+    const QString all = as_tsv(table->grid());
+    const GridRow* rows = table->grid().rows.data();
+    window.session().set_filter(QStringLiteral("sample"));
+    EXPECT_EQ(table->grid().rows.data(), rows) << view;
+    window.session().set_filter(QStringLiteral("sample tiled"));
+    EXPECT_NE(table->grid().rows.data(), rows) << view;
+    EXPECT_LT(as_tsv(table->grid()).size(), all.size()) << view;
+    window.session().set_filter(QStringLiteral("no-such-case"));
+    window.session().set_filter({});
+    EXPECT_EQ(as_tsv(table->grid()), all) << view;
+  }
+}
+
+TEST_F(Views, AnotherThemeColorsWhatStandsThere) {
+  auto& application = *qobject_cast<QApplication*>(QApplication::instance());
+  for (const char* view : {"overview", "compare", "explore"}) {
+    window.show_view(QString::fromLatin1(view));
+    const auto first_color = [&] {
+      window.current()->refresh();
+      const Grid table = window.current()->table();
+      for (const GridCell& cell : table.rows.front().cells)
+        if (cell.color.isValid()) return cell.color;
+      return QColor();
+    };
+    apply_theme(application, false);
+    const QColor light = first_color();
+    apply_theme(application, true);
+    EXPECT_NE(first_color(), light) << view;
+    apply_theme(application, false);
+    EXPECT_EQ(first_color(), light) << view;
+  }
 }
 
 TEST_F(Views, BracketsStepThroughRuns) {
@@ -245,6 +290,24 @@ TEST_F(Views, ATableGivesUpSpareColumnsBeforeItCutsTextsShort) {
   EXPECT_GE(view.columnWidth(0), std::min(text, 220));
   EXPECT_EQ(shown(1000), (std::vector<bool>{true, true, true, true}));
   EXPECT_EQ(as_csv(view.grid()).count(QLatin1Char(',')), 6);  // handed out whole
+}
+
+TEST_F(Views, ARoomyTableSpreadsItsColumnsEvenly) {
+  GridView view(QStringLiteral("made"));
+  Grid grid;
+  grid.columns = {{QStringLiteral("name")}, {QStringLiteral("case"), false, true}, {QStringLiteral("value"), true}};
+  GridRow row;
+  row.cells = {QStringLiteral("naive"), QStringLiteral("seq 1k, bf16"), QStringLiteral("12.3 ms")};
+  grid.rows = {row};
+  view.show_grid(grid);
+  const auto widths = [&](int width) {
+    view.resize(width, 200);
+    view.show();
+    QCoreApplication::processEvents();
+    return std::array{view.columnWidth(0), view.columnWidth(1), view.columnWidth(2)};
+  };
+  const auto narrow = widths(900), wide = widths(1500);
+  for (const std::size_t column : {0U, 1U, 2U}) EXPECT_NEAR(wide[column] - narrow[column], 200, 1);
 }
 
 TEST_F(Views, ClaimsDrawsPaperAndOursApart) {
