@@ -65,7 +65,8 @@ TEST(CudaHopperDecode, CopiesPanelsOfATileOrOfAPageWhereThatIsShorter) {
     EXPECT_EQ(1 << given.piece_shift, static_cast<int>(last.box[1]));
     return last;
   };
-  const auto expect = [](const TiledTensor& t, std::vector<std::uint64_t> sizes, std::vector<std::uint32_t> box) {
+  const auto expect = [](const TiledTensor& t, const std::vector<std::uint64_t>& sizes,
+                         const std::vector<std::uint32_t>& box) {
     EXPECT_EQ((std::vector<std::uint64_t>(t.sizes, t.sizes + 5)), sizes);
     EXPECT_EQ((std::vector<std::uint32_t>(t.box, t.box + 5)), box);
   };
