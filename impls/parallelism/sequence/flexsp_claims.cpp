@@ -197,7 +197,8 @@ std::optional<Projection> answer(const Setting& setting, const std::string& quan
   projection.parts = {{"all-to-all of the slowest groups", "collective", totals->exchange / batches},
                       {"everything else", "gemm", (totals->seconds - totals->exchange) / batches}};
   projection.note = fmt::format(
-      "{} batches of the published histogram, lengths padded to a multiple of {}; {} tokens a device beside ZeRO-3 "
+      "mean of {} batches of the published histogram, lengths padded to a multiple of {}; {} tokens a device beside "
+      "ZeRO-3 "
       "states "
       "({:.2f} of the forward products recomputed); costs of pairs, tokens and exchanges from the models of operators "
       "and "

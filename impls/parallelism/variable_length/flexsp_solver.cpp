@@ -233,6 +233,7 @@ FlexSpMicroBatch solve_micro_batch(const std::vector<std::int64_t>& lengths, con
     if (work[of * z + z - 1] > 0) used_levels.push_back(of);
   struct Candidate {
     double bound;
+    double rank_seconds;  // at least, with what groups take whatever is in them; `place` gives up beyond
     std::size_t multiset;
     bool operator<(const Candidate& other) const {
       return bound < other.bound || (bound == other.bound && multiset < other.multiset);
@@ -253,13 +254,17 @@ FlexSpMicroBatch solve_micro_batch(const std::vector<std::int64_t>& lengths, con
         if (counts[level] > 0) cheapest = std::min(cheapest, work[of * z + level]);
       if (cheapest < kNever) all += cheapest;
     }
-    if (longest < kNever) candidates.push_back({std::max(longest, all / ranks), index});
+    double fixed = 0;
+    for (std::size_t level = 0; level < z; ++level)
+      fixed += counts[level] * costs.group(static_cast<int>(level)) * (1 << level);
+    if (longest < kNever) candidates.push_back({std::max(longest, all / ranks), kRounded * (fixed + all), index});
   }
   std::ranges::sort(candidates, [](const Candidate& a, const Candidate& b) { return a < b; });
   Placed best, tried;
   Heaps heaps;
   for (const Candidate& each : candidates) {
     if (each.bound >= best.seconds) break;
+    if (each.rank_seconds >= best.seconds * ranks) continue;
     const std::span<const int> counts(&multisets[each.multiset * z], z);
     if (place(order, counts, costs, best.seconds, tried, heaps) && tried.seconds < best.seconds) std::swap(best, tried);
   }
