@@ -235,15 +235,19 @@ void GridView::show_grid(Grid grid) {
 
 void GridView::fit_columns() {
   constexpr int least = 110, readable = 260;  // of a long text: what it never falls below, and what it should have
+  constexpr int longest = 640;                // what more it asks for, it has where nobody else asks
+  constexpr int telling = 210;  // of a spare one: with less it says nothing, and others give way to it or it goes
   const auto& columns = model_->grid().columns;
   const std::size_t count = std::min(natural_.size(), columns.size());
   int room = viewport()->width();
   std::vector<int> natural = natural_;
+  for (std::size_t column = 0; column < count; ++column)
+    if (columns[column].stretch) natural[column] = std::min(natural[column], longest);
   const auto wanted_in_all = [&] {
     int sum = 0;
     for (std::size_t column = 0; column < count; ++column)
       sum += !columns[column].stretch ? natural[column]
-                                      : std::min(natural[column], columns[column].spare > 0 ? least : readable);
+                                      : std::min(natural[column], columns[column].spare > 0 ? telling : readable);
     return sum;
   };
   while (wanted_in_all() > room) {
@@ -270,26 +274,24 @@ void GridView::fit_columns() {
       room -= natural[column];
   }
   std::vector<int> widths = natural;
-  // Long texts give way before numbers do. Each gets what can be read; then the most important one as much as it asks
-  // for, and so on.
-  std::stable_sort(texts.begin(), texts.end(),
-                   [&](std::size_t a, std::size_t b) { return columns[a].spare < columns[b].spare; });
+  // Long texts give way before numbers do. Each gets what can be read; what is then left, or lacking, is dealt out in
+  // equal parts, so that short texts are whole before long ones are longer.
   for (const std::size_t column : texts) {
-    widths[column] = std::min(natural[column], columns[column].spare > 0 ? least : readable);
+    widths[column] = std::min(natural[column], columns[column].spare > 0 ? telling : readable);
     room -= widths[column];
   }
-  for (std::size_t first = 0, end = 0; first < texts.size(); first = end) {
-    const auto able = [&](std::size_t column) {  // to take, or to give where there is too little
-      return room >= 0 ? natural[column] - widths[column] : widths[column] - std::min(natural[column], least);
-    };
-    int in_all = 0;
-    for (end = first; end < texts.size() && columns[texts[end]].spare == columns[texts[first]].spare; ++end)
-      in_all += able(texts[end]);
-    if (in_all == 0) continue;
-    const int moved = room >= 0 ? std::min(room, in_all) : -std::min(-room, in_all);
-    for (std::size_t i = first; i < end; ++i)
-      widths[texts[i]] += static_cast<int>(static_cast<std::int64_t>(moved) * able(texts[i]) / in_all);
-    room -= moved;
+  const auto limit = [&](std::size_t column) { return room >= 0 ? natural[column] : std::min(natural[column], least); };
+  while (room != 0) {
+    std::erase_if(texts, [&](std::size_t column) { return widths[column] == limit(column); });
+    if (texts.empty()) break;
+    for (const std::size_t column : texts) {
+      if (room == 0) break;
+      const int part = std::max(1, std::abs(room) / static_cast<int>(texts.size()));
+      const int moved = room > 0 ? std::min({part, room, limit(column) - widths[column]})
+                                 : -std::min({part, -room, widths[column] - limit(column)});
+      widths[column] += moved;
+      room -= moved;
+    }
   }
   // What is left in a wide window is spread over all columns: one gap would tear names from their numbers.
   const auto shown =

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <ctime>
 #include <map>
@@ -21,12 +22,15 @@ std::string one_parameter(const Parameter& parameter) {
   return axis_short(parameter.name) + " " + parameter.text;
 }
 
+// What a reader looks for first. The sizes among them stand at the front.
+constexpr std::array<const char*, 7> first = {"sequence_length", "tokens",   "model", "dtype",
+                                              "causal",          "backward", "ranks"};
+constexpr std::size_t sizes = 3;
+
 // Made once for a case: every list of cases is written from them.
 std::vector<std::pair<std::string, std::string>> phrases_of(const CaseInfo& info) {
-  static const std::vector<std::string> first = {"sequence_length", "tokens",   "model", "dtype",
-                                                 "causal",          "backward", "ranks"};
   std::vector<std::pair<std::string, std::string>> phrases;
-  for (const std::string& name : first)
+  for (const char* name : first)
     if (const auto* parameter = info.parameter(name)) phrases.emplace_back(name, one_parameter(*parameter));
   for (const Parameter& parameter : info.parameters)
     if (std::find(first.begin(), first.end(), parameter.name) == first.end())
@@ -127,7 +131,13 @@ CommonAxes common_by_technique(const std::vector<const CaseInfo*>& cases) {
   for (const CaseInfo* info : cases) of_technique[info->record.technique].push_back(info);
   const auto of_all = common_axes(cases);
   CommonAxes common;
-  for (const auto& [technique, held] : of_technique) common[technique] = held.size() > 1 ? common_axes(held) : of_all;
+  for (const auto& [technique, held] : of_technique) {
+    auto& axes = common[technique] = common_axes(held);
+    // How large a case is says which numbers may be held against each other; of one case alone a few words say enough.
+    const std::size_t kept = held.size() == 1 ? first.size() : sizes;
+    for (std::size_t i = 0; i < kept; ++i)
+      if (cases.size() == 1 || !of_all.contains(first[i])) axes.erase(first[i]);
+  }
   return common;
 }
 

@@ -39,7 +39,8 @@ std::string axis_short(const std::string& axis);  // sequence_length -> seq
 std::string parameters_text(const CaseInfo& info, const std::set<std::string>& without = {});
 // Axes that all of them have with one value: what need not be said of each.
 std::set<std::string> common_axes(const std::vector<const CaseInfo*>& cases);
-// By technique: what all its cases share tells none of them apart. Of a technique with one case: what all cases share.
+// By technique, what need not be said: axes that all its cases share, but for sizes that other techniques' cases differ
+// in; of a technique with one case all axes but the few that are looked for first.
 using CommonAxes = std::map<std::string, std::set<std::string>>;
 CommonAxes common_by_technique(const std::vector<const CaseInfo*>& cases);
 // Where the case ran and how it was timed, only what is not usual: "cluster", "cuda, cold".

@@ -36,7 +36,7 @@ class TimelineCanvas : public QWidget {
   bool folds_alike() const { return alike_on_; }
   void toggle_group(const std::string& group);  // folds a rank into one line, and back
   std::size_t rows() const { return rows_.size(); }
-  static int label_width() { return 150; }
+  static int label_width() { return 174; }       // "rank 15 / compute" and its share
   int last_painted() const { return painted_; }  // rectangles of the last paint
   int arrows_painted() const { return arrows_; }
 

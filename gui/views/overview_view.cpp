@@ -8,6 +8,7 @@
 #include <QSplitter>
 #include <QVBoxLayout>
 #include <cmath>
+#include <map>
 #include <set>
 #include <unordered_map>
 
@@ -147,21 +148,24 @@ OverviewView::OverviewView(Session& session, QWidget* parent)
   changes_ = new GridView(tr("changes"));
   upper_layout->addWidget(changes_title_);
   upper_layout->addWidget(changes_, 1);
-  lower_ = new QWidget;
-  auto* lower_layout = new QVBoxLayout(lower_);
+  auto* lower = new QWidget;
+  auto* lower_layout = new QVBoxLayout(lower);
   lower_layout->setContentsMargins(0, 0, 0, 0);
+  lower_layout->setSizeConstraint(QLayout::SetMinAndMaxSize);  // no higher than its rows: what is left, changes get
   auto* health_title = new QLabel(tr("How far to trust it"));
   health_title->setObjectName(QStringLiteral("heading"));
+  health_title->setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Fixed);
   health_ = new GridView(tr("health of the data"));
   claims_title_ = new QLabel;
   claims_title_->setObjectName(QStringLiteral("heading"));
+  claims_title_->setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Fixed);
   claims_ = new ClaimBar;
   lower_layout->addWidget(health_title);
   lower_layout->addWidget(health_, 1);
   lower_layout->addWidget(claims_title_);
   lower_layout->addWidget(claims_);
   splitter->addWidget(upper);
-  splitter->addWidget(lower_);
+  splitter->addWidget(lower);
   splitter->setStretchFactor(0, 3);
   splitter->setStretchFactor(1, 2);
   layout->addWidget(splitter, 1);
@@ -277,16 +281,17 @@ void OverviewView::show_changes() {
                     {tr("launches"), true, false, 3},
                     {tr("why"), false, true, 1}};
     std::vector<const CaseInfo*> infos;
-    std::set<std::string> places;
+    std::map<std::string, std::set<std::string>> places;  // of a technique
     for (const std::size_t row : listed_.rows) {
       infos.push_back(&compared_[row].second.b->info);
-      places.insert(where_text(*infos.back()));
+      places[infos.back()->record.technique].insert(where_text(*infos.back()));
     }
     const CommonAxes common = common_by_technique(infos);
     grid.rows.reserve(infos.size());
     for (std::size_t i = 0; i < infos.size(); ++i)
       grid.rows.push_back(change_row(*compared_[listed_.rows[i]].first, *infos[i],
-                                     common.at(infos[i]->record.technique), places.size() > 1));
+                                     common.at(infos[i]->record.technique),
+                                     places.at(infos[i]->record.technique).size() > 1));
   }
   const bool none = held_.before && held_.slower + held_.faster == 0 && !held_.changes.empty();
   QString title = held_.before ? tr("What changed") : tr("Nothing to compare with yet");
@@ -323,9 +328,7 @@ void OverviewView::show_health() {
                              ? tr("Claims of papers: %1 judged").arg(counts_.judged)
                              : tr("Claims of papers: %1, none judged (assay reproduce --store)").arg(counts_.total));
   claims_->show_counts(counts_);
-  // As high as its rows need: what is left belongs to what changed.
   health_->setMaximumHeight(health_->height_of_rows());
-  lower_->setMaximumHeight(lower_->sizeHint().height() - health_->sizeHint().height() + health_->height_of_rows());
 }
 
 }  // namespace assay::gui

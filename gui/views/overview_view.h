@@ -45,7 +45,6 @@ class OverviewView : public View {
   QLabel* changes_title_;
   GridView* changes_;
   GridView* health_;
-  QWidget* lower_;
   QLabel* claims_title_;
   ClaimBar* claims_;
 };

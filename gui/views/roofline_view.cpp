@@ -196,7 +196,7 @@ void RooflineView::show_points(const Roofline& roofline) {
   });
   std::vector<const CaseInfo*> infos;
   for (const RoofPoint& point : points) infos.push_back(&point.result->info);
-  const auto common = common_axes(infos);
+  const CommonAxes common = common_by_technique(infos);
   for (const RoofPoint& point : points) {
     GridRow row;
     row.id = point.result->info.id;
@@ -209,7 +209,7 @@ void RooflineView::show_points(const Roofline& roofline) {
       share.tip = tr("more than the roof: the probe or the declared work is wrong");
     }
     row.cells = {name,
-                 text_of(parameters_text(point.result->info, common)),
+                 text_of(parameters_text(point.result->info, common.at(point.result->info.record.technique))),
                  GridCell::number(text_of(value_text(point.rate)), point.rate.median),
                  GridCell::number(intensity_text(point.intensity), point.intensity),
                  share,

@@ -74,7 +74,7 @@ TrendsView::TrendsView(Session& session, QWidget* parent)
   across->addWidget(make_right());
   across->setStretchFactor(0, 1);
   across->setStretchFactor(1, 3);
-  across->setSizes({430, 640});
+  across->setSizes({520, 550});
   layout->addWidget(across);
   connect(cases_, &GridView::row_selected, this, [this](qint64 id) {
     if (id == 0) return;

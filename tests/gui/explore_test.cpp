@@ -150,6 +150,19 @@ TEST(Explore, WhatVariesBesidesTheAxisGetsPanels) {
   EXPECT_EQ(exploration.panels[1].title, "fp32");
 }
 
+TEST(CaseText, ACaseIsToldByItsSizeAndByWhatSetsItApart) {
+  const RunData mixed = run_of({{"a/alone", R"({"blocks":7,"d":64,"dtype":"bf16","tokens":1024})", 1},
+                                {"a/pair", R"({"d":64,"dtype":"bf16","tokens":2048})", 2},
+                                {"a/pair", R"({"d":64,"dtype":"fp32","tokens":2048})", 3}});
+  std::vector<const CaseInfo*> infos;
+  for (const CaseResult& result : mixed.cases) infos.push_back(&result.info);
+  const CommonAxes common = common_by_technique(infos);
+  const auto told = [&](std::size_t i) { return parameters_text(*infos[i], common.at(infos[i]->record.technique)); };
+  EXPECT_EQ(told(0), "tokens 1k, bf16");
+  EXPECT_EQ(told(1), "tokens 2k, bf16");
+  EXPECT_EQ(told(2), "tokens 2k, fp32");
+}
+
 TEST(Palette, ATechniqueHasOneSlotForEver) {
   EXPECT_EQ(palette_slot("attention/flash-attention-2"), 0);
   EXPECT_EQ(palette_slot("attention/flash-attention-1"), 1);
