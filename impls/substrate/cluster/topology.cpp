@@ -196,7 +196,8 @@ void Topology::read_core(const Cluster& cluster, double group_rate) {
       throw UserError(
           fmt::format("{}: core_uplinks beside core_oversubscription, expected one of the two", cluster.file));
     const double share = need(cluster, "core_oversubscription", "bandwidth of a pod's leaves up over that of the pod");
-    rate = group_rate * (pod_nodes_ / leaf_nodes_) / share;
+    const int groups = pod_nodes_ / leaf_nodes_;
+    rate = group_rate * groups / share;
   } else {
     core_uplinks_ = whole(cluster, "core_uplinks", "links up of a pod, or core_oversubscription");
     rate = need(cluster, "core_bandwidth", "B/s per direction of a link from a pod up") *
