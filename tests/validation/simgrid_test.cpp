@@ -24,49 +24,32 @@ class SimGrid : public ::testing::Test {
     EXPECT_GT(theirs.seconds, 0) << of.name();
     return std::abs(ours.seconds / theirs.seconds - 1);
   }
+  // Every collective of 1 MiB, with and without latency.
+  static void expect_agreement(Scenario on) {
+    on.bytes = 1 << 20;
+    for (const char* collective : {"ring", "halving-doubling", "all-to-all", "pairwise"})
+      for (const double latency : {0.0, 1e-6}) {
+        on.collective = collective;
+        on.latency = latency;
+        EXPECT_LE(difference(on), 0.05) << on.name();
+      }
+  }
 };
 
 TEST_F(SimGrid, CollectivesOnFatTreesTakeAsLong) {
   for (const auto& [leaf, leaves, up] :
        {std::tuple(4, 4, 4), std::tuple(4, 4, 2), std::tuple(8, 4, 2), std::tuple(8, 8, 8)})
-    for (const char* collective : {"ring", "halving-doubling", "all-to-all", "pairwise"})
-      for (const double latency : {0.0, 1e-6}) {
-        const Scenario of{.kind = "fat-tree",
-                          .a = leaf,
-                          .b = leaves,
-                          .c = up,
-                          .collective = collective,
-                          .bytes = 1 << 20,
-                          .latency = latency};
-        EXPECT_LE(difference(of), 0.05) << of.name();
-      }
+    expect_agreement({.kind = "fat-tree", .a = leaf, .b = leaves, .c = up});
 }
 
 TEST_F(SimGrid, CollectivesOnFatTreesOfThreeLevelsTakeAsLong) {
   for (const auto& [leaf, leaves, up, pods, above] : {std::tuple(4, 2, 2, 2, 1), std::tuple(2, 4, 2, 4, 2)})
-    for (const char* collective : {"ring", "halving-doubling", "all-to-all", "pairwise"})
-      for (const double latency : {0.0, 1e-6}) {
-        const Scenario of{.kind = "fat-tree",
-                          .a = leaf,
-                          .b = leaves,
-                          .c = up,
-                          .pods = pods,
-                          .above = above,
-                          .collective = collective,
-                          .bytes = 1 << 20,
-                          .latency = latency};
-        EXPECT_LE(difference(of), 0.05) << of.name();
-      }
+    expect_agreement({.kind = "fat-tree", .a = leaf, .b = leaves, .c = up, .pods = pods, .above = above});
 }
 
 TEST_F(SimGrid, CollectivesOnToriTakeAsLong) {
   for (const auto& [x, y, z] : {std::tuple(4, 4, 1), std::tuple(8, 4, 1), std::tuple(4, 4, 2), std::tuple(4, 4, 4)})
-    for (const char* collective : {"ring", "halving-doubling", "all-to-all", "pairwise"})
-      for (const double latency : {0.0, 1e-6}) {
-        const Scenario of{
-            .kind = "torus", .a = x, .b = y, .c = z, .collective = collective, .bytes = 1 << 20, .latency = latency};
-        EXPECT_LE(difference(of), 0.05) << of.name();
-      }
+    expect_agreement({.kind = "torus", .a = x, .b = y, .c = z});
 }
 
 }  // namespace
