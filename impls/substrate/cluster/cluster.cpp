@@ -331,6 +331,7 @@ OpId ClusterFabric::post(Rank& rank, const Half& half) {
   const OpId partner = channel.head;
   Op& other = s.ops[partner];
   channel.head = other.next;
+  if (channel.head == kNoOp) s.channel.release(channel);
   op.partner = partner;
   other.partner = id;
   op.state = other.state = OpState::moving;
@@ -391,6 +392,7 @@ void ClusterFabric::abandon(Rank&, OpId id) noexcept {
     for (OpId each = channel.head; each != id; each = s.ops[each].next) previous = each;
     (previous == kNoOp ? channel.head : s.ops[previous].next) = op.next;
     if (channel.tail == id) channel.tail = previous;
+    if (channel.head == kNoOp) s.channel.release(channel);
   }
   s.drop_op(id);
 }

@@ -9,6 +9,11 @@ namespace assay::substrate {
 namespace {
 
 constexpr std::size_t kFar = 16, kNear = 8;  // changed links ahead of the one being solved that are fetched
+constexpr double kSame = 1e-12;              // two rates this near are one
+constexpr double kSum = 1e-10;               // what sums over the flows of a link may leave open
+constexpr int kPatience = 4;                 // times that a change may spread by single flows; then by whole links
+
+bool above(double rate, double other, double rounding) { return rate > other * (1 + rounding); }
 
 }  // namespace
 
@@ -50,14 +55,14 @@ std::uint32_t Network::start(int from, int to, double bytes, Picoseconds now) {
   Flow& flow = flows_[id];
   const std::size_t longest = topology_.longest();
   if (longest <= 2) {
-    flow.count = static_cast<std::uint32_t>(topology_.route(from, to, flow.links));
+    flow.count = static_cast<std::uint16_t>(topology_.route(from, to, flow.links));
   } else {
     if (routes_.size() < flows_.size() * longest) routes_.resize(flows_.size() * longest);
     std::uint32_t* const route = routes_.data() + std::size_t{id} * longest;
-    flow.count = static_cast<std::uint32_t>(topology_.route(from, to, route));
+    flow.count = static_cast<std::uint16_t>(topology_.route(from, to, route));
     if (flow.count <= 2) std::copy_n(route, flow.count, flow.links);
   }
-  flow.rate = 0;
+  flow.rate = 0;  // until it is solved
   flow.remaining = bytes;
   flow.updated = now;
   for (const std::uint32_t link : links(id)) {
@@ -85,14 +90,15 @@ void Network::end(std::uint32_t id) {
 
 void Network::set_rate(std::uint32_t id, double rate, Picoseconds now) {
   Flow& flow = flows_[id];
-  if (rate == flow.rate) return;
+  if (!above(rate, flow.rate, kSame) && !above(flow.rate, rate, kSame)) return;
   if (flow.rate > 0) flow.remaining -= flow.rate * to_seconds(now - flow.updated);
   flow.remaining = std::max(flow.remaining, 0.0);
   flow.updated = now;
   flow.rate = rate;
   flow.end = now + to_picoseconds(flow.remaining / rate);
   ++flow.version;
-  moved_.push_back(id);
+  if (!flow.moved) moved_.push_back(id);
+  flow.moved = true;
 }
 
 void Network::resolve(Picoseconds now) {
@@ -109,40 +115,62 @@ void Network::resolve(Picoseconds now) {
     // Most flows of a regular program have their links to themselves.
     if (link.flows.size() == 1) {
       const std::uint32_t id = *link.flows.begin();
-      double least = link.capacity;
+      std::uint32_t least = seed;
       bool alone = true;
       for (const std::uint32_t each : links(id)) {
         alone = alone && links_[each].flows.size() == 1;
-        least = std::min(least, links_[each].capacity);
+        if (links_[each].capacity < links_[least].capacity) least = each;
       }
       if (alone) {
         for (const std::uint32_t each : links(id)) links_[each].dirty = false;
-        set_rate(id, least, now);
+        flows_[id].bottleneck = least;
+        set_rate(id, links_[least].capacity, now);
         continue;
       }
     }
-    // The component: flows that share a link, directly or through others.
-    ++mark_;
-    component_links_.assign(1, seed);
-    component_flows_.clear();
-    link.mark = mark_;
-    for (std::size_t i = 0; i < component_links_.size(); ++i) {
-      for (const std::uint32_t id : links_[component_links_[i]].flows) {
-        Flow& flow = flows_[id];
-        if (flow.mark == mark_) continue;
-        flow.mark = mark_;
-        component_flows_.push_back(id);
-        for (const std::uint32_t other : links(id)) {
-          if (links_[other].mark == mark_) continue;
-          links_[other].mark = mark_;
-          links_[other].dirty = false;
-          component_links_.push_back(other);
-        }
-      }
-    }
-    share(now);
+    solve_from(seed, now);
   }
   dirty_.clear();
+}
+
+void Network::solve_from(std::uint32_t changed, Picoseconds now) {
+  ++mark_;
+  solving_.clear();
+  touched_.assign(1, changed);
+  links_[changed].mark = mark_;
+  links_[changed].dirty = true;
+  enlist_changed(0);
+  if (solving_.empty()) return;  // what ended was held back elsewhere, and so is the rest
+  int spread = 0;
+  do {
+    share();
+  } while (widen(++spread > kPatience));
+  for (const std::uint32_t id : solving_) set_rate(id, flows_[id].fresh, now);
+}
+
+void Network::join(std::uint32_t id) {
+  Flow& flow = flows_[id];
+  flow.mark = mark_;
+  solving_.push_back(id);
+  for (const std::uint32_t link : links(id)) {
+    if (links_[link].mark == mark_) continue;
+    links_[link].mark = mark_;
+    touched_.push_back(link);
+  }
+}
+
+// Of the touched links from `first` on, and of those that this touches: what has begun on one that changed, and what it
+// held back.
+void Network::enlist_changed(std::size_t first) {
+  for (std::size_t i = first; i < touched_.size(); ++i) {
+    const std::uint32_t at = touched_[i];
+    if (!links_[at].dirty) continue;
+    links_[at].dirty = false;
+    for (const std::uint32_t id : links_[at].flows) {
+      const Flow& flow = flows_[id];
+      if (flow.mark != mark_ && (flow.rate == 0 || flow.bottleneck == at)) join(id);
+    }
+  }
 }
 
 // Fixes the open flows of a link at `rate`; returns how many.
@@ -150,8 +178,9 @@ std::size_t Network::fill(std::uint32_t tightest, double rate) {
   std::size_t fixed = 0;
   for (const std::uint32_t id : links_[tightest].flows) {
     Flow& flow = flows_[id];
-    if (flow.fresh > 0) continue;
+    if (flow.mark != mark_ || flow.fresh >= 0) continue;
     flow.fresh = rate;
+    flow.bottleneck = tightest;
     ++fixed;
     for (const std::uint32_t each : links(id)) {
       links_[each].left = std::max(0.0, links_[each].left - rate);
@@ -161,50 +190,93 @@ std::size_t Network::fill(std::uint32_t tightest, double rate) {
   return fixed;
 }
 
-// Progressive filling: the link that leaves its flows least fixes their rate; repeat with what the others have left.
-// What a link leaves each flow only grows, so in a heap an old entry is too low at most and is put back.
-void Network::share(Picoseconds now) {
+// Progressive filling of what the flows that are not being solved leave: the links that leave their flows least fix
+// their rate; repeat with what the others have left.
+void Network::share() {
   constexpr std::size_t kScanned = 16;  // links among which looking at all is faster than a heap
-  for (const std::uint32_t id : component_links_) {
-    links_[id].left = links_[id].capacity;
-    links_[id].open = links_[id].flows.size();
-  }
-  for (const std::uint32_t id : component_flows_) flows_[id].fresh = 0;
-  std::size_t fixed = 0;
-  if (component_links_.size() <= kScanned) {
-    while (fixed < component_flows_.size()) {
-      std::uint32_t tightest = 0;
-      double least = -1;
-      for (const std::uint32_t id : component_links_) {
-        if (links_[id].open == 0) continue;
-        const double each = links_[id].left / links_[id].open;
-        if (least < 0 || each < least) {
-          least = each;
-          tightest = id;
-        }
+  for (const std::uint32_t id : solving_) flows_[id].fresh = -1;
+  levels_.clear();
+  shared_.clear();
+  for (const std::uint32_t at : touched_) {
+    Link& link = links_[at];
+    link.left = link.capacity;
+    link.open = 0;
+    for (const std::uint32_t id : link.flows) {
+      if (flows_[id].mark == mark_) {
+        ++link.open;
+      } else {
+        link.left -= flows_[id].rate;
       }
-      fixed += fill(tightest, least);
     }
-  } else {
-    levels_.clear();
-    for (const std::uint32_t id : component_links_)
-      levels_.push_back({links_[id].left / links_[id].open, static_cast<std::uint32_t>(levels_.size()), id});
-    std::make_heap(levels_.begin(), levels_.end(), std::greater<>());
-    while (fixed < component_flows_.size()) {
-      std::pop_heap(levels_.begin(), levels_.end(), std::greater<>());
-      Level& lowest = levels_.back();
-      const Link& link = links_[lowest.link];
-      const double each = link.open == 0 ? 0 : link.left / link.open;
-      if (link.open > 0 && each > lowest.rate) {
-        lowest.rate = each;
-        std::push_heap(levels_.begin(), levels_.end(), std::greater<>());
-        continue;
-      }
-      if (link.open > 0) fixed += fill(lowest.link, each);
-      levels_.pop_back();
-    }
+    link.left = std::max(0.0, link.left);
+    if (link.open < link.flows.size()) shared_.push_back(at);
+    if (link.open > 0) levels_.push_back({link.left / link.open, static_cast<std::uint32_t>(levels_.size()), at});
   }
-  for (const std::uint32_t id : component_flows_) set_rate(id, flows_[id].fresh, now);
+  std::size_t open = solving_.size();
+  // A regular program's links are alike: all that leave the least are filled at once. Where a round fixes few, the
+  // links are in a heap: what one leaves each flow only grows, so an old entry is too low at most and is put back.
+  while (open > 0) {
+    double least = levels_.front().rate;
+    for (const Level& each : levels_) least = std::min(least, each.rate);
+    std::size_t fixed = 0;
+    for (const Level& each : levels_)
+      if (!above(each.rate, least, kSame) && links_[each.link].open > 0) fixed += fill(each.link, least);
+    open -= fixed;
+    std::erase_if(levels_, [&](const Level& each) { return links_[each.link].open == 0; });
+    for (Level& each : levels_) each.rate = links_[each.link].left / links_[each.link].open;
+    if (levels_.size() > kScanned && fixed * 8 < open) break;
+  }
+  if (open == 0) return;
+  std::make_heap(levels_.begin(), levels_.end(), std::greater<>());
+  while (open > 0) {
+    std::pop_heap(levels_.begin(), levels_.end(), std::greater<>());
+    Level& lowest = levels_.back();
+    const Link& link = links_[lowest.link];
+    const double each = link.open == 0 ? 0 : link.left / link.open;
+    if (link.open > 0 && each > lowest.rate) {
+      lowest.rate = each;
+      std::push_heap(levels_.begin(), levels_.end(), std::greater<>());
+      continue;
+    }
+    if (link.open > 0) open -= fill(lowest.link, each);
+    levels_.pop_back();
+  }
+}
+
+// Takes in the flows that have lost their bottleneck to the rates just found, because their link is no longer full or
+// another on it is now faster, or that are faster than those whom their link holds back. True if there were any.
+bool Network::widen(bool whole_links) {
+  joining_.clear();
+  for (const std::uint32_t at : shared_) {
+    const Link& link = links_[at];
+    double used = 0, fastest = 0, held = link.capacity;
+    for (const std::uint32_t id : link.flows) {
+      const Flow& flow = flows_[id];
+      if (flow.mark == mark_) {
+        used += flow.fresh;
+        fastest = std::max(fastest, flow.fresh);
+        if (flow.bottleneck == at) held = std::min(held, flow.fresh);
+      } else {
+        used += flow.rate;
+      }
+    }
+    const bool full = !above(link.capacity, used, kSum);
+    const std::size_t before = joining_.size();
+    for (const std::uint32_t id : link.flows) {
+      const Flow& flow = flows_[id];
+      if (flow.mark == mark_) continue;
+      if (above(flow.rate, held, kSum) || (flow.bottleneck == at && (!full || above(fastest, flow.rate, kSum))))
+        joining_.push_back(id);
+    }
+    if (whole_links && joining_.size() > before)
+      for (const std::uint32_t id : link.flows)
+        if (flows_[id].mark != mark_) joining_.push_back(id);
+  }
+  const std::size_t first = touched_.size();
+  for (const std::uint32_t id : joining_)
+    if (flows_[id].mark != mark_) join(id);
+  enlist_changed(first);
+  return !joining_.empty();
 }
 
 }  // namespace assay::substrate

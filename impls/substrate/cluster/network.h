@@ -1,7 +1,9 @@
 #pragma once
 // The links of a cluster under fluid max-min fair sharing: every flow runs at the rate that the most contended of its
-// links leaves it, and rates change only when a flow starts or ends. All changes of one instant are solved together,
-// and only the flows connected to them through shared links.
+// links leaves it, and rates change only when a flow starts or ends. All changes of one instant are solved together.
+// Rates are max-min fair just when every flow has a bottleneck: a full link of its own on which no flow is faster
+// (Bertsekas and Gallager, Data Networks, section 6.5.2). So a change is solved for those flows alone that have lost
+// theirs, within what the others leave, and for others only where that takes their bottleneck too.
 //
 // Which links a flow has is the topology's to say.
 #include <algorithm>
@@ -33,7 +35,10 @@ class Network {
   template <class Schedule>
   void solve(Picoseconds now, Schedule&& schedule) {
     resolve(now);
-    for (const std::uint32_t flow : moved_) schedule(flow, flows_[flow].version, flows_[flow].end);
+    for (const std::uint32_t flow : moved_) {
+      flows_[flow].moved = false;
+      schedule(flow, flows_[flow].version, flows_[flow].end);
+    }
   }
   // What ending this flow reads first, and then; brought near the caches early. The same for the next flow of a sender,
   // whose links are likely those of its flow before.
@@ -61,9 +66,11 @@ class Network {
     std::uint32_t mark = 0;
     double rate = 0;       // B/s
     double remaining = 0;  // bytes at `updated`
-    double fresh = 0;      // rate being solved
+    double fresh = 0;      // rate being solved, below 0 while open
     Picoseconds updated = 0, end = 0;
-    std::uint32_t count = 0;  // links
+    std::uint16_t count = 0;  // links
+    bool moved = false;       // end scheduled anew at this instant
+    std::uint32_t bottleneck = 0;
   };
   static_assert(sizeof(Flow) == 64);
   // Flows on one link, in order of their start. A link seldom carries more than a few: these lie in the link itself.
@@ -104,8 +111,8 @@ class Network {
   };
   struct alignas(64) Link {
     double capacity = 0;
-    double left = 0;  // while solving
-    std::uint32_t open = 0;
+    double left = 0;         // while solving: for its flows that are being solved
+    std::uint32_t open = 0;  // of these, without a rate yet
     std::uint32_t mark = 0;
     FlowList flows;
     bool dirty = false;
@@ -115,8 +122,12 @@ class Network {
   std::uint32_t take_flow(int from);
   void touch(std::uint32_t link);
   void resolve(Picoseconds now);
-  void share(Picoseconds now);
+  void solve_from(std::uint32_t changed, Picoseconds now);
+  void join(std::uint32_t flow);
+  void enlist_changed(std::size_t first);
+  void share();
   std::size_t fill(std::uint32_t tightest, double rate);
+  bool widen(bool whole_links);
   void set_rate(std::uint32_t flow, double rate, Picoseconds now);
 
   struct Level {  // what a link leaves each of its flows, at least
@@ -128,12 +139,14 @@ class Network {
   Topology topology_;
   std::vector<Link> links_;
   std::vector<std::uint32_t> routes_;            // of flows over more than two links, room for the longest each
-  std::vector<Level> levels_;                    // heap
+  std::vector<Level> levels_;                    // of the links being solved
   static constexpr std::uint32_t kOwnFlows = 2;  // of a sender that have a place of their own
   std::vector<Flow> flows_;                      // kOwnFlows of each rank, then those beyond
   std::vector<std::uint8_t> own_free_;           // by rank: which of its own are free
   std::vector<std::uint32_t> free_;              // of those beyond
-  std::vector<std::uint32_t> dirty_, moved_, component_links_, component_flows_;
+  std::vector<std::uint32_t> dirty_, moved_;
+  std::vector<std::uint32_t> solving_, joining_;  // flows
+  std::vector<std::uint32_t> touched_, shared_;   // links with a flow that is being solved; with another one too
   std::uint32_t mark_ = 0;
 };
 

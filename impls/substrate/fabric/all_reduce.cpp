@@ -44,11 +44,9 @@ Task<> halving_doubling(Group group, Buffer& tensor, DType dtype, Tag tag) {
   const int place = me < 2 * folded ? me / 2 : me - folded;
   const auto member = [&](int other) { return other < folded ? 2 * other + 1 : other + folded; };
 
-  // Borders of the `core` parts, in bytes.
-  std::vector<std::int64_t> border{0};
-  for (const Buffer& part : cut(rank, tensor, core, dtype)) border.push_back(border.back() + part.bytes());
-  const auto range = [&](int begin, int end) {
-    return rank.slice(tensor, border[at(begin)], border[at(end)] - border[at(begin)]);
+  const auto range = [&](int first, int last) {
+    const std::int64_t start = part_begin(tensor.bytes(), core, first, dtype);
+    return rank.slice(tensor, start, part_begin(tensor.bytes(), core, last, dtype) - start);
   };
   int begin = 0, end = core;
   for (int distance = core / 2; distance > 0; distance /= 2) {

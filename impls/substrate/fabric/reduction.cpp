@@ -1,5 +1,7 @@
 #include "impls/substrate/fabric/reduction.h"
 
+#include <algorithm>
+
 namespace assay::substrate {
 
 void add_into(Buffer& sum, const Buffer& addend, DType dtype) {
@@ -64,17 +66,19 @@ OpWork addition(std::int64_t bytes, int addends, DType dtype) {
           .bytes = (addends + 1.0) * static_cast<double>(bytes)};
 }
 
+std::int64_t part_begin(std::int64_t bytes, int count, int part, DType dtype) {
+  const std::int64_t element = size_of(dtype), elements = bytes / element;
+  return (elements / count * part + std::min<std::int64_t>(part, elements % count)) * element;
+}
+
 std::vector<Buffer> cut(Rank& rank, const Buffer& whole, int count, DType dtype) {
-  const std::int64_t element = size_of(dtype);
-  const std::int64_t elements = whole.bytes() / element;
-  const std::int64_t base = elements / count, longer = elements % count;
   std::vector<Buffer> parts;
   parts.reserve(static_cast<std::size_t>(count));
   std::int64_t begin = 0;
-  for (int i = 0; i < count; ++i) {
-    const std::int64_t length = base + (i < longer ? 1 : 0);
-    parts.push_back(rank.slice(whole, begin * element, length * element));
-    begin += length;
+  for (int i = 1; i <= count; ++i) {
+    const std::int64_t end = part_begin(whole.bytes(), count, i, dtype);
+    parts.push_back(rank.slice(whole, begin, end - begin));
+    begin = end;
   }
   return parts;
 }

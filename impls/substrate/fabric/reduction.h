@@ -34,7 +34,11 @@ class WideSum {
 // `addends` tensors of `bytes` read, one written.
 OpWork addition(std::int64_t bytes, int addends, DType dtype);
 
-// A tensor cut into `count` parts of whole elements, the first ones one element longer. Parts may be empty.
+// Where part `part` of a tensor of `bytes` begins that is cut into `count` parts of whole elements, the first ones one
+// element longer; the end of all for `part` == `count`.
+std::int64_t part_begin(std::int64_t bytes, int count, int part, DType dtype);
+
+// The tensor cut into these parts. Parts may be empty.
 std::vector<Buffer> cut(Rank& rank, const Buffer& whole, int count, DType dtype);
 
 }  // namespace assay::substrate

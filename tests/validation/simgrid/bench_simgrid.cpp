@@ -1,6 +1,6 @@
 // Virtual times and messages a second of the cluster fabric beside SimGrid's S4U (network/model:CM02, crosstraffic:0)
-// in the same run: collectives on fat trees and tori, 16 to 1,024 ranks. Wall time of the simulation alone, the better
-// of three on either side.
+// in the same run: collectives on fat trees and tori, 16 to 256 ranks. Wall time of the simulation alone, the better
+// of three on either side; of one where S4U takes many seconds.
 #include <cstdlib>
 #include <vector>
 
@@ -28,7 +28,7 @@ int main() {
              "off", "assay msg/s", "S4U msg/s", "x");
   for (const Scenario& of : scenarios) {
     Outcome ours, theirs;
-    for (int repeat = 0; repeat < 3; ++repeat) {
+    for (int repeat = 0; repeat < (theirs.wall > 5 ? 1 : 3); ++repeat) {
       const Outcome a = by_assay(of), b = by_simgrid(of, reference);
       if (repeat == 0 || a.wall < ours.wall) ours = a;
       if (repeat == 0 || b.wall < theirs.wall) theirs = b;
