@@ -27,6 +27,7 @@ HeadOutputs head(const HeadInputs& in, DType dtype) {
     for (std::size_t c = 0; c < h; ++c)
       for (std::size_t w = 0; w < words; ++w)
         logits[w] += static_cast<Sum>(in.z[i * h + c]) * static_cast<Sum>(in.w[c * words + w]);
+    for (Sum& each : logits) each = stored(each);
     const Sum top = *std::ranges::max_element(logits);
     Sum total = 0;
     for (const Sum each : logits) total += std::exp(each - top);

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "impls/parallelism/sequence/decoder_data.h"
 #include "impls/parallelism/sequence/token_wise.h"
 #include "impls/substrate/random.h"
 
@@ -93,13 +94,7 @@ void MegatronData::draw(std::uint64_t seed) {
   substrate::Random random(seed);
   // All of everything, whoever holds it: a rank's values do not depend on who draws them.
   const auto drawn = [&](std::int64_t count, double deviation) {
-    Matrix values(index(count));
-    for (double& value : values) {
-      const auto narrow = static_cast<float>(random.normal() * deviation);
-      value = p.dtype == DType::bf16 ? static_cast<double>(substrate::to_float(substrate::to_bf16(narrow)))
-                                     : static_cast<double>(narrow);
-    }
-    return values;
+    return drawn_normal(random, count, deviation, p.dtype);
   };
   const std::int64_t h = plan_.hidden, f = plan_.inner, kv = std::int64_t{p.kv_heads} * p.head_dim;
   const double by_h = 1 / std::sqrt(static_cast<double>(h)), by_f = 1 / std::sqrt(static_cast<double>(f));

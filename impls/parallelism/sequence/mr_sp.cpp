@@ -2,14 +2,15 @@
 //
 // A step of GRPO sees one video G + 2 times: in every rollout of a group, for the policy's log-probabilities and for
 // the reference's. Its encoder is not trained, so that its embeddings can be kept:
-//   stage 1   every rank encodes its frames; all-gather of embeddings; kept for all uses        1/P of one encoding a
-//   rank stage 2   embeddings and response, padded to a multiple of P, are dealt to ranks; policy and reference run
-//   with
-//             context parallelism (K and V gathered), the policy forward and backward           1/P of the activations
-// This is the kernel of it, not the system: an encoder of one layer whose attention stays inside a frame, a decoder of
-// one layer under a head, log-probabilities of given responses, and the gradient of
-//   L = -1/(G R) sum_g sum_t (A_g rho_t - b (e^(r-l) - (r-l) - 1)),  l, r = log p of policy, reference;  rho = p /
-//   p_old = 1
+//   stage 1   every rank encodes its frames; all-gather of embeddings; kept for all uses   1/P of one encoding a rank
+//   stage 2   embeddings and response, padded to a multiple of P, are dealt to ranks;
+//             policy and reference run with context parallelism (K and V gathered),
+//             the policy forward and backward                                              1/P of the activations
+// This is the kernel of it, not the system: an encoder of one layer whose attention stays inside a frame and has no
+// positions, a decoder of one layer of Qwen's kind under a head, log-probabilities of given responses, and the
+// gradient of
+//   L = -1/(G R) sum_g sum_t (A_g rho_t - b (e^(r-l) - (r-l) - 1)),
+//   l, r = log p of policy, reference;  rho = p / p_old = 1
 // Responses are drawn, not generated: the serving engine, rewards and the optimizer are outside.
 //
 // Costs per rank: stage 1 P-1 messages of F p h / P elements; stage 2 per rollout P-1 messages of 2 c Hk d forward for
@@ -68,16 +69,17 @@ std::int64_t padded(const VideoProblem& p) { return (p.length() + p.ranks - 1) /
 
 MrSpPlan::MrSpPlan(const VideoProblem& video)
     : problem(video),
-      encoder(shape_of(video, video.frame_tokens, 1, video.frames, false), 1, 0),
-      decoder(shape_of(video, video.length(), 1, 1, true), 1, video.vocab),
+      encoder(shape_of(video, video.frame_tokens, 1, video.frames, false), 1, {.inner = video.inner, .rotary_base = 0}),
+      decoder(shape_of(video, video.length(), 1, 1, true), 1, {.inner = video.inner, .vocab = video.vocab}),
       sharded(shape_of(video, padded(video), video.ranks, 1, true)),
       local(shape_of(video, video.length(), 1, 1, true)) {}
 
 double MrSpPlan::flops() const {
   const double width = static_cast<double>(problem.heads) * problem.head_dim;
   const auto video = static_cast<double>(problem.video_tokens()), length = static_cast<double>(problem.length());
-  const double encoding = 2 * video * static_cast<double>(encoder.weights()) + 4 * video * problem.frame_tokens * width;
-  const double layer = 2 * length * static_cast<double>(decoder.offset(StreamPlan::head));
+  const double encoding =
+      2 * video * static_cast<double>(encoder.layer_products()) + 4 * video * problem.frame_tokens * width;
+  const double layer = 2 * length * static_cast<double>(decoder.layer_products());
   const double head = 2.0 * problem.response * static_cast<double>(decoder.size(StreamPlan::head));
   const double attention = 2 * length * (length + 1) * width;
   // The reference forward, the policy forward and backward.
@@ -156,8 +158,8 @@ class Step {
   Task<> encode();
   Task<> rollout(int index);
   Task<Buffer> rows_of(int rollout);
-  Task<> log_probabilities(const TokenLayer& layer, const Buffer& z, int rollout, Buffer& to, Buffer& logits);
-  Task<> head_backward(const TokenLayer& layer, const Buffer& z, int rollout, const Buffer& logits, Buffer& dz);
+  Task<> log_probabilities(const LayerArithmetic& layer, const Buffer& z, int rollout, Buffer& to, Buffer& logits);
+  Task<> head_backward(const LayerArithmetic& layer, const Buffer& z, int rollout, const Buffer& logits, Buffer& dz);
 
   // Tokens of a rollout that this rank works on; the padding's positions come after the last one.
   std::int64_t first() const { return plan_.shards_rollouts() ? plan_.sharded.layout.tokens(0) * me_ : 0; }
@@ -265,7 +267,7 @@ Task<Buffer> Step::rows_of(int rollout) {
 }
 
 // log p of the words of the response that this rank's rows predict; `logits` become probabilities.
-Task<> Step::log_probabilities(const TokenLayer& layer, const Buffer& z, int rollout, Buffer& to, Buffer& logits) {
+Task<> Step::log_probabilities(const LayerArithmetic& layer, const Buffer& z, int rollout, Buffer& to, Buffer& logits) {
   const std::int64_t count = speaking(), words = p_.vocab;
   if (count == 0) co_return;
   logits = rank_.allocate("logits", Memory::workspace, count * words * 4);
@@ -293,7 +295,8 @@ Task<> Step::log_probabilities(const TokenLayer& layer, const Buffer& z, int rol
 }
 
 // dL/dz from the probabilities of the policy, zero where a row predicts no word.
-Task<> Step::head_backward(const TokenLayer& layer, const Buffer& z, int rollout, const Buffer& logits, Buffer& dz) {
+Task<> Step::head_backward(const LayerArithmetic& layer, const Buffer& z, int rollout, const Buffer& logits,
+                           Buffer& dz) {
   const std::int64_t count = speaking(), words = p_.vocab;
   if (rank_.real()) std::ranges::fill(dz.write<std::byte>(), std::byte{0});
   if (count == 0) co_return;
@@ -336,16 +339,16 @@ Task<> Step::rollout(int index) {
     TokenLayer layer(rank_, plan_.decoder, reference_, rows(), positions);
     Buffer z = rank_.allocate("z", Memory::activation, x.bytes()), logits;
     co_await layer.forward(x, z, attend);
-    co_await log_probabilities(layer, z, index, reference_logp_, logits);
+    co_await log_probabilities(layer.arithmetic(), z, index, reference_logp_, logits);
   }
   TokenLayer layer(rank_, plan_.decoder, policy_, rows(), positions);
   Buffer z = rank_.allocate("z", Memory::activation, x.bytes()), logits;
   co_await layer.forward(x, z, attend);
-  co_await log_probabilities(layer, z, index, policy_logp_, logits);
+  co_await log_probabilities(layer.arithmetic(), z, index, policy_logp_, logits);
   Buffer dz = rank_.allocate("dz", Memory::activation, x.bytes());
-  co_await head_backward(layer, z, index, logits, dz);
+  co_await head_backward(layer.arithmetic(), z, index, logits, dz);
   logits = Buffer();
-  co_await layer.backward(dz, d_weights_, attend_back);
+  co_await layer.backward(x, dz, d_weights_, attend_back);
 }
 
 Task<> Step::run() {

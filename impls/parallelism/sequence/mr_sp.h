@@ -22,6 +22,7 @@ struct VideoProblem {
   int frames = 1, frame_tokens = 1;           // F, p
   int rollouts = 1, response = 1;             // G of the group, R tokens of a rollout
   int heads = 1, kv_heads = 1, head_dim = 1;  // of both models
+  std::int64_t inner = 0;                     // f of both inner layers; 0: 3 h
   std::int64_t vocab = 1;
   substrate::DType dtype = substrate::DType::bf16;
   VideoStages stages = VideoStages::prefill;

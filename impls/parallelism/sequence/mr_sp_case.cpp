@@ -9,6 +9,7 @@
 #include "datasets/user_error.h"
 #include "impls/parallelism/sequence/mr_sp_data.h"
 #include "impls/parallelism/sequence/sequence_case.h"
+#include "impls/parallelism/sequence/streambp_case.h"
 
 namespace assay::parallelism {
 namespace {
@@ -33,6 +34,8 @@ std::vector<harness::Axis> mr_sp_axes() {
   axes.push_back({.name = "frame_tokens", .defaults = {count(8)}, .help = "tokens p of a frame"});
   axes.push_back({.name = "rollouts", .defaults = {count(2)}, .help = "rollouts G of the group"});
   axes.push_back({.name = "response", .defaults = {count(7)}, .help = "tokens R of a rollout's response"});
+  axes.push_back(
+      {.name = "inner", .defaults = {count(0)}, .help = "width f of the inner layers; 0: 3 h", .minimum = 0});
   axes.push_back({.name = "vocab", .defaults = {count(256)}, .help = "words V of the head"});
   axes.push_back({.name = "stages",
                   .defaults = {word("prefill")},
@@ -50,14 +53,13 @@ ProgramScheme mr_sp_scheme(const harness::State& state) {
                        .rollouts = whole("rollouts"),
                        .response = whole("response"),
                        .heads = whole("heads"),
-                       .kv_heads = whole("kv_heads") == 0 ? whole("heads") : whole("kv_heads"),
+                       .kv_heads = key_heads(state),
                        .head_dim = whole("head_dim"),
+                       .inner = state.integer("inner"),
                        .vocab = state.integer("vocab"),
-                       .dtype = state.text("dtype") == "fp32" ? substrate::DType::f32 : substrate::DType::bf16,
+                       .dtype = storage(state),
                        .stages = video_stages_from(state.text("stages"))};
-  if (problem.heads % problem.kv_heads != 0)
-    throw UserError(
-        fmt::format("kv_heads: found {}, expected a divisor of heads ({})", problem.kv_heads, problem.heads));
+  check_rotary(problem.head_dim);
   if (state.fabric() == "cluster")
     problem.node_ranks = datasets::load_cluster(state.text("cluster"), datasets::data_root()).devices_per_node;
   const MrSpPlan plan(problem);

@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "impls/parallelism/sequence/attention_block.h"
+#include "impls/parallelism/sequence/decoder_data.h"
 #include "impls/parallelism/sequence/dtype_rule.h"
 #include "impls/parallelism/sequence/token_wise.h"
 #include "impls/parallelism/sequence/transformer_oracle.h"
@@ -20,31 +20,8 @@ using substrate::DType;
 using Matrix = std::vector<double>;
 using Weight = StreamPlan::Weight;
 
-constexpr const char* kNames[StreamPlan::kWeights] = {"dWq", "dWk", "dWv", "dWo", "dW1", "dW2", "dWhead"};
-
-Matrix part_of(const Matrix& weights, const StreamPlan& plan, Weight which) {
-  const auto first = weights.begin() + plan.offset(which);
-  return {first, first + plan.size(which)};
-}
-
 TransformerInputs layer_of(const StreamPlan& plan, const Matrix& weights, Matrix x) {
-  const SequenceProblem& p = plan.problem;
-  return {.length = p.length,
-          .batch = p.batch,
-          .heads = p.heads,
-          .kv_heads = p.kv_heads,
-          .head_dim = p.head_dim,
-          .inner = plan.inner,
-          .causal = p.causal,
-          .epsilon = kNormEpsilon,
-          .x = std::move(x),
-          .wq = part_of(weights, plan, Weight::query),
-          .wk = part_of(weights, plan, Weight::key),
-          .wv = part_of(weights, plan, Weight::value),
-          .wo = part_of(weights, plan, Weight::output),
-          .w1 = part_of(weights, plan, Weight::inner_up),
-          .w2 = part_of(weights, plan, Weight::inner_down),
-          .dz = {}};
+  return layer_inputs(plan, weights, 0, plan.problem.length, plan.problem.batch, std::move(x));
 }
 
 // [a][b][width] to [b][a][width].
@@ -54,12 +31,6 @@ Matrix exchanged(const Matrix& from, std::int64_t a, std::int64_t b, std::int64_
     for (std::int64_t j = 0; j < b; ++j)
       std::copy_n(from.begin() + (i * b + j) * width, width, to.begin() + (j * a + i) * width);
   return to;
-}
-
-Matrix floats_of(const std::vector<std::byte>& from) {
-  std::vector<float> values(from.size() / 4);
-  load(DType::f32, from.data(), 0, static_cast<std::int64_t>(values.size()), values.data());
-  return {values.begin(), values.end()};
 }
 
 }  // namespace
@@ -83,31 +54,16 @@ void MrSpData::draw(std::uint64_t seed) {
   expected_.reset();
   const VideoProblem& p = plan_.problem;
   substrate::Random random(seed);
-  const auto append = [&](Tensor& tensor, std::int64_t count, double deviation) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      const auto narrow = static_cast<float>(random.normal() * deviation);
-      tensor.drawn.push_back(p.dtype == DType::bf16 ? substrate::to_float(substrate::to_bf16(narrow)) : narrow);
-    }
-  };
-  const auto give = [&](Tensor& tensor) {
-    const std::vector<float> narrow(tensor.drawn.begin(), tensor.drawn.end());
-    tensor.stored.resize(narrow.size() * static_cast<std::size_t>(size_of(p.dtype)));
-    store(p.dtype, narrow.data(), static_cast<std::int64_t>(narrow.size()), tensor.stored.data());
-  };
   const std::int64_t h = plan_.decoder.hidden;
-  for (Tensor* each : {&frames_, &responses_, &encoder_, &policy_, &reference_}) each->drawn.clear();
-  append(frames_, p.video_tokens() * h, 1);
-  append(responses_, static_cast<std::int64_t>(words_.size()) * h, 1);
-  const auto weights = [&](Tensor& tensor, const StreamPlan& plan) {
-    for (int w = 0; w < StreamPlan::kWeights; ++w) {
-      const auto which = static_cast<Weight>(w);
-      append(tensor, plan.size(which), 1 / std::sqrt(static_cast<double>(plan.rows_of(which))));
-    }
+  const auto give = [&](Tensor& tensor, Matrix drawn) {
+    tensor.stored = packed(drawn, p.dtype);
+    tensor.drawn = std::move(drawn);
   };
-  weights(encoder_, plan_.encoder);
-  weights(policy_, plan_.decoder);
-  weights(reference_, plan_.decoder);
-  for (Tensor* each : {&frames_, &responses_, &encoder_, &policy_, &reference_}) give(*each);
+  give(frames_, drawn_normal(random, p.video_tokens() * h, 1, p.dtype));
+  give(responses_, drawn_normal(random, static_cast<std::int64_t>(words_.size()) * h, 1, p.dtype));
+  give(encoder_, drawn_weights(random, plan_.encoder));
+  give(policy_, drawn_weights(random, plan_.decoder));
+  give(reference_, drawn_weights(random, plan_.decoder));
   for (std::int32_t& word : words_) word = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(p.vocab)));
   for (float& advantage : advantages_) advantage = static_cast<float>(random.normal());
 }
@@ -164,10 +120,6 @@ MrSpData::Result MrSpData::whole() const {
                 p.frame_tokens, p.frames, h);
   Result result;
   result.d_weights.resize(at(plan_.decoder.weights()));
-  const auto add = [&](Weight which, const Matrix& gradient) {
-    for (std::size_t i = 0; i < gradient.size(); ++i)
-      result.d_weights[at(plan_.decoder.offset(which)) + i] += gradient[i];
-  };
   const std::int64_t head = plan_.decoder.offset(Weight::head);
   for (int g = 0; g < p.rollouts; ++g) {
     Matrix x = embeddings;
@@ -219,13 +171,8 @@ MrSpData::Result MrSpData::whole() const {
     }
     std::ranges::copy(sums, dw.begin());
     const TransformerOutputs back = layer(policy);
-    add(Weight::query, back.dwq);
-    add(Weight::key, back.dwk);
-    add(Weight::value, back.dwv);
-    add(Weight::output, back.dwo);
-    add(Weight::inner_up, back.dw1);
-    add(Weight::inner_down, back.dw2);
-    add(Weight::head, dw);
+    add_gradients(plan_.decoder, 0, back, result.d_weights);
+    add_gradient(plan_.decoder, 0, Weight::head, dw, result.d_weights);
     result.policy.insert(result.policy.end(), own.begin(), own.end());
     result.reference.insert(result.reference.end(), other.begin(), other.end());
   }
@@ -243,7 +190,7 @@ harness::Check MrSpData::compare(std::uint64_t seed) const {
   // Each word is on one rank, zero on the others.
   Matrix policy(words_.size()), reference(words_.size());
   for (const Shard& shard : shards_) {
-    const Matrix own = floats_of(shard.policy), other = floats_of(shard.reference);
+    const Matrix own = unpacked(shard.policy, DType::f32), other = unpacked(shard.reference, DType::f32);
     for (std::size_t i = 0; i < policy.size(); ++i) {
       policy[i] += own[i];
       reference[i] += other[i];
@@ -254,15 +201,9 @@ harness::Check MrSpData::compare(std::uint64_t seed) const {
        least_of_few(plan_.problem.dtype));
   hold("log p of the reference", reference.data(), exact.reference.data(), naive.reference.data(), words, check,
        least_of_few(plan_.problem.dtype));
-  for (std::size_t r = 0; r < shards_.size(); ++r) {
-    const Matrix got = floats_of(shards_[r].d_weights);
-    for (int w = 0; w < StreamPlan::kWeights; ++w) {
-      const auto which = static_cast<Weight>(w);
-      const std::int64_t first = plan_.decoder.offset(which);
-      hold(fmt::format("{} on rank {}", kNames[w], r), got.data() + first, exact.d_weights.data() + first,
-           naive.d_weights.data() + first, plan_.decoder.size(which), check, least_of_few(plan_.problem.dtype));
-    }
-  }
+  for (std::size_t r = 0; r < shards_.size(); ++r)
+    hold_gradients(plan_.decoder, r, unpacked(shards_[r].d_weights, DType::f32), exact.d_weights, naive.d_weights,
+                   check, least_of_few(plan_.problem.dtype));
   return check;
 }
 

@@ -18,8 +18,8 @@ class MrSpData : public ProgramData {
  public:
   explicit MrSpData(MrSpPlan plan, std::optional<int> only = {});
 
-  // Frames and responses from N(0, 1), weights from N(0, 1 / rows), rounded to the dtype; words evenly; advantages from
-  // N(0, 1).
+  // Frames and responses from N(0, 1), weights as decoder_data.h draws them, rounded to the dtype; words evenly;
+  // advantages from N(0, 1).
   void draw(std::uint64_t seed) override;
   MrSpMemory memory(int rank);
   std::vector<std::span<std::byte>> outputs_of(int rank) override;

@@ -270,21 +270,29 @@ std::vector<Axis> sequence_axes() {
   };
 }
 
+int key_heads(const harness::State& state) {
+  const auto heads = static_cast<int>(state.integer("heads"));
+  const int shared = state.params().has("kv_heads") ? static_cast<int>(state.integer("kv_heads")) : 0;
+  if (shared == 0) return heads;
+  if (heads % shared != 0)
+    throw UserError(fmt::format("kv_heads: found {}, expected a divisor of heads ({})", shared, heads));
+  return shared;
+}
+
+DType storage(const harness::State& state) { return state.text("dtype") == "fp32" ? DType::f32 : DType::bf16; }
+
 SequenceProblem sequence_problem(const harness::State& state) {
   const auto whole = [&](const char* axis) { return static_cast<int>(state.integer(axis)); };
-  SequenceProblem p{
-      .length = state.integer("sequence_length"),
-      .ranks = whole("ranks"),
-      .batch = whole("batch"),
-      .heads = whole("heads"),
-      .kv_heads = !state.params().has("kv_heads") || whole("kv_heads") == 0 ? whole("heads") : whole("kv_heads"),
-      .head_dim = whole("head_dim"),
-      .dtype = state.text("dtype") == "fp32" ? DType::f32 : DType::bf16,
-      .causal = !state.params().has("causal") || state.flag("causal"),
-      .backward = state.params().has("backward") && state.flag("backward"),
-      .layout = state.params().has("layout") ? layout_from(state.text("layout")) : Layout::contiguous};
-  if (p.heads % p.kv_heads != 0)
-    throw UserError(fmt::format("kv_heads: found {}, expected a divisor of heads ({})", p.kv_heads, p.heads));
+  SequenceProblem p{.length = state.integer("sequence_length"),
+                    .ranks = whole("ranks"),
+                    .batch = whole("batch"),
+                    .heads = whole("heads"),
+                    .kv_heads = key_heads(state),
+                    .head_dim = whole("head_dim"),
+                    .dtype = storage(state),
+                    .causal = !state.params().has("causal") || state.flag("causal"),
+                    .backward = state.params().has("backward") && state.flag("backward"),
+                    .layout = state.params().has("layout") ? layout_from(state.text("layout")) : Layout::contiguous};
   const std::int64_t least = p.layout == Layout::zigzag ? 2 * p.ranks : p.ranks;
   if (p.length < least)
     throw UserError(

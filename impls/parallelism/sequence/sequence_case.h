@@ -76,5 +76,9 @@ ProgramScheme sequence_scheme(const SequenceProblem& problem, const SequenceSche
 std::vector<harness::Axis> sequence_axes();
 std::vector<harness::Axis> without(std::vector<harness::Axis> axes, std::initializer_list<std::string_view> names);
 SequenceProblem sequence_problem(const harness::State& state);
+// The key heads of the axis `kv_heads`, as many as queries where it is 0 or missing; UserError where they do not divide
+// these. And the storage of the axis `dtype`.
+int key_heads(const harness::State& state);
+substrate::DType storage(const harness::State& state);
 
 }  // namespace assay::parallelism

@@ -24,7 +24,7 @@ harness::Work stream_work(const StreamPlan& plan) {
   for (int r = 0; r < p.ranks; ++r) scores += static_cast<double>(plan.layout.pairs(r, r, p.causal));
   return {.flops = plan.flops(),
           .bytes = bytes,
-          .exps = 2 * scores * p.batch * p.heads,
+          .exps = 2 * scores * plan.layers * p.batch * p.heads,
           .working_set = bytes,
           .roof = "fp32-fma"};
 }
@@ -52,16 +52,32 @@ std::vector<harness::Axis> stream_axes() {
   axes.push_back({.name = "chunks",
                   .defaults = {harness::Value(std::int64_t{3})},
                   .help = "chunks D of a sequence; 1: gradient checkpointing"});
+  const auto shape = [&](const char* name, std::int64_t value, const char* help) {
+    axes.push_back({.name = name, .defaults = {harness::Value(value)}, .help = help, .minimum = 0});
+  };
+  axes.push_back({.name = "layers", .defaults = {harness::Value(std::int64_t{1})}, .help = "layers under the head"});
+  shape("hidden", 0, "hidden size h; 0: heads * head_dim");
+  shape("inner", 0, "width f of the inner layer; 0: 3 h");
   axes.push_back({.name = "vocab", .defaults = {harness::Value(std::int64_t{512})}, .help = "words V of the head"});
   return axes;
+}
+
+void check_rotary(int head_dim) {
+  if (head_dim % 2 != 0)
+    throw UserError(
+        fmt::format("head_dim: found {}, expected an even number: positions turn pairs of elements", head_dim));
 }
 
 ProgramScheme stream_scheme(const harness::State& state) {
   SequenceProblem problem = sequence_problem(state);
   problem.backward = true;
   const auto chunks = static_cast<int>(state.integer("chunks"));
-  const std::int64_t vocab = state.integer("vocab");
-  const StreamPlan plan(problem, chunks, vocab);
+  check_rotary(problem.head_dim);
+  const DecoderShape decoder{.layers = static_cast<int>(state.integer("layers")),
+                             .hidden = state.integer("hidden"),
+                             .inner = state.integer("inner"),
+                             .vocab = state.integer("vocab")};
+  const StreamPlan plan(problem, chunks, decoder);
   if (chunks > plan.tokens(problem.ranks - 1))
     throw UserError(fmt::format("chunks: found {}, expected at most the {} tokens of a rank", chunks,
                                 plan.tokens(problem.ranks - 1)));
@@ -79,6 +95,7 @@ ProgramScheme stream_scheme(const harness::State& state) {
   if (chunks > 1) {
     wrong("weight-gradients-of-a-chunk-left-out", [](StreamPlan& each) { each.forgets = each.chunks - 1; });
     wrong("key-gradients-of-the-last-chunk-only", [](StreamPlan& each) { each.last_keys_only = true; });
+    wrong("positions-counted-from-the-chunk", [](StreamPlan& each) { each.positions_of_chunk = true; });
   }
   if (problem.ranks > 1) {
     wrong("loss-averaged-on-a-rank", [](StreamPlan& each) { each.own_mean = true; });
@@ -88,7 +105,7 @@ ProgramScheme stream_scheme(const harness::State& state) {
     wrong("lower-precision", [](StreamPlan& each) { each.round_gradient = true; });
   wrong("norm-divisor-constant", [](StreamPlan& each) { each.divisor_constant = true; });
   wrong("wrong-scale", [](StreamPlan& each) { each.block.scale *= 1.25F; });
-  const auto planned = [chunks, vocab](const SequenceProblem& layer) { return StreamPlan(layer, chunks, vocab); };
+  const auto planned = [chunks, decoder](const SequenceProblem& layer) { return StreamPlan(layer, chunks, decoder); };
   return sequence_scheme(
       problem,
       {.program = [planned](const SequenceProblem& layer) { return stream_program(planned(layer)); },

@@ -13,5 +13,7 @@ namespace assay::parallelism {
 std::vector<harness::Axis> stream_axes();
 ProgramScheme stream_scheme(const harness::State& state);
 RankProgram stream_program(StreamPlan plan);
+// Positions turn pairs of elements: throws UserError for an odd head size.
+void check_rotary(int head_dim);
 
 }  // namespace assay::parallelism

@@ -28,43 +28,50 @@ struct Decoder {
   explicit Decoder(const datasets::Model& model)
       : layers(model.at("layers")),
         hidden(model.at("hidden")),
+        heads(model.at("heads")),
         queries(model.at("heads") * model.at("head_dim")),
         keys(model.at("kv_heads") * model.at("head_dim")),
         inner(model.at("ffn")),
         vocab(model.at("vocab")),
         parameters(model.at("parameters")) {}
 
-  double layers, hidden, queries, keys, inner, vocab, parameters;
+  double layers, hidden, heads, queries, keys, inner, vocab, parameters;
 };
 
 constexpr double kElement = 2;
 
-// Bytes that `rows` tokens need between a layer's forward and backward pass: two norms, Q, O, the sum after attention;
-// and of the inner layer gate, up and their product, and while it is differentiated two gradients of its width.
-double of_attention(const Decoder& m, double rows) { return kElement * rows * (2 * m.hidden + 2 * m.queries); }
+// Bytes that `rows` tokens need between a layer's forward and backward pass: a norm, Q, O and its logarithms of sums,
+// the sum after attention; and of the inner layer its norm, gate, up and their product, and while it is differentiated
+// two gradients of its width and one of the sum.
+double of_attention(const Decoder& m, double rows) {
+  return kElement * rows * (2 * m.hidden + 2 * m.queries) + 4 * rows * m.heads;
+}
 double of_inner(const Decoder& m, double rows) { return kElement * rows * (m.hidden + 3 * m.inner); }
 double of_inner_gradient(const Decoder& m, double rows) { return kElement * rows * (m.hidden + 2 * m.inner); }
 // Logits, the same in float32, and their gradient.
 double of_head(const Decoder& m, double rows) { return rows * m.vocab * (kElement + 4 + 4); }
+
+double of_keys(const Decoder& m, double tokens) { return tokens * m.keys * 2 * (kElement + 4); }  // dK, dV in float32
+// The layer in chunks, or the head.
+double working(const Decoder& m, double tokens, double part) {
+  return std::max(of_head(m, part),
+                  of_keys(m, tokens) + of_attention(m, part) + of_inner(m, part) + of_inner_gradient(m, part));
+}
 
 // What is held of `tokens` at the worst moment, without states.
 double activations(const Decoder& m, Arm arm, double tokens, double chunk) {
   const double part = std::min(chunk, tokens);
   const double inputs = m.layers * kElement * tokens * m.hidden;  // of every layer
   const double ends = 2 * kElement * tokens * m.hidden;           // the head's input, and its gradient going down
-  const double keys = tokens * m.keys * 2 * (kElement + 4);       // K, V, and dK, dV in float32
   switch (arm) {
     case Arm::stream:
-      return inputs + ends +
-             std::max(of_head(m, part), keys + of_attention(m, part) + of_inner(m, part) + of_inner_gradient(m, part));
+      return inputs + ends + working(m, tokens, part);
     case Arm::mini_sequence:
       return inputs + ends +
              std::max(of_head(m, part),
-                      keys + of_attention(m, tokens) + of_inner(m, part) + of_inner_gradient(m, part));
+                      of_keys(m, tokens) + of_attention(m, tokens) + of_inner(m, part) + of_inner_gradient(m, part));
     case Arm::checkpointing:
-      return inputs + ends +
-             std::max(of_head(m, tokens),
-                      keys + of_attention(m, tokens) + of_inner(m, tokens) + of_inner_gradient(m, tokens));
+      return inputs + ends + working(m, tokens, tokens);
     case Arm::none:
       return ends + of_head(m, tokens) +
              m.layers * (of_attention(m, tokens) + of_inner(m, tokens) + kElement * tokens * 2 * m.keys);
@@ -229,7 +236,7 @@ double small_peak(std::int64_t length, std::int64_t chunk) {
                           .dtype = substrate::DType::f32,
                           .backward = true};
   const auto chunks = static_cast<int>((length + chunk - 1) / chunk);
-  const substrate::RunReport run = count_program(stream_program(StreamPlan(p, chunks, kWords)), 1);
+  const substrate::RunReport run = count_program(stream_program(StreamPlan(p, chunks, {.vocab = kWords})), 1);
   std::int64_t held = 0;
   for (const auto& entry : run.ranks.front().memory.entries()) {
     const std::string_view name = entry.name;
@@ -255,7 +262,7 @@ std::optional<Projection> linear_memory(const Setting& setting) {
 std::optional<Projection> score_flops(const Setting& setting) {
   if (!setting.axes.has("sequence_length") || !setting.axes.has("chunks")) return std::nullopt;
   const SequenceProblem p{.length = setting.axes.integer("sequence_length"), .head_dim = 1, .backward = true};
-  const StreamPlan plan(p, static_cast<int>(setting.axes.integer("chunks")), 1);
+  const StreamPlan plan(p, static_cast<int>(setting.axes.integer("chunks")), {.vocab = 1});
   const auto square = static_cast<double>(p.length) * static_cast<double>(p.length);
   Projection projection;
   const auto chunked = static_cast<double>(plan.chunk_pairs(0));
@@ -274,6 +281,10 @@ std::optional<Projection> answer(const Setting& setting, const std::string& quan
 }
 
 }  // namespace
+
+double stream_working_bytes(const datasets::Model& model, double tokens, double chunk) {
+  return working(Decoder(model), tokens, chunk);
+}
 
 std::optional<Projection> project_streambp(const Setting& setting, const std::string& quantity) {
   if (quantity == "flops") return score_flops(setting);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "datasets/machine.h"
 #include "harness/claims/projection.h"
 
 namespace assay::parallelism {
@@ -18,5 +19,9 @@ std::optional<harness::claims::Projection> project_streambp(const harness::claim
 // whole).
 std::optional<harness::claims::Projection> project_streambp_baseline(const harness::claims::Setting& setting,
                                                                      const std::string& quantity);
+
+// Bytes that a layer or the head holds of one sequence at the worst moment, in chunks of that many tokens and with all
+// of K and V: the program's ledger less what goes from layer to layer (a test).
+double stream_working_bytes(const datasets::Model& model, double tokens, double chunk);
 
 }  // namespace assay::parallelism

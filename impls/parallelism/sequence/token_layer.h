@@ -1,10 +1,9 @@
 #pragma once
-// A transformer layer (norm, QKV, attention, output, norm, inner layer with GELU, residuals) on rows of tokens that a
-// rank has whole, around any attention: what schemes build on that have all weights on every rank. Weights lie as
-// StreamPlan says, without its head.
+// A decoder's layer (StreamPlan) on rows of tokens that a rank has whole, around any attention: what schemes build on
+// that have all weights on every rank.
+#include "impls/parallelism/sequence/layer_arithmetic.h"
 #include "impls/parallelism/sequence/ring_attention.h"
 #include "impls/parallelism/sequence/streambp.h"
-#include "impls/parallelism/sequence/token_wise.h"
 #include "impls/substrate/fabric/rank.h"
 
 namespace assay::parallelism {
@@ -13,40 +12,30 @@ class TokenLayer {
  public:
   using Weight = StreamPlan::Weight;
 
-  // `rows` of h elements; `plan` gives the shape of the weights and the dtype.
+  // `rows` of h elements, one a position where `plan` has positions; `plan` gives the shape of the weights, of which
+  // the first layer's and the head's are used, and the dtype.
   TokenLayer(substrate::Rank& rank, const StreamPlan& plan, const substrate::Buffer& weights, std::int64_t rows,
              std::vector<std::int64_t> positions);
 
   // z from x, both [rows][h]. `attend` gets q and kv, [rows][H d] and twice [rows][Hk d], and makes o and lse.
   substrate::Task<> forward(const substrate::Buffer& x, substrate::Buffer& z, const ShardPass& attend);
-  // Adds the gradients of the weights to `d_weights` (float32) from that of z. `attend` makes dq (allocated) and d_kv
-  // from d_out. What the layer takes in is not differentiated.
-  substrate::Task<> backward(const substrate::Buffer& dz, substrate::Buffer& d_weights, const ShardPass& attend);
+  // Adds the gradients of the weights to `d_weights` (float32) from that of z; `x` as it was forward. `attend` makes dq
+  // (allocated) and d_kv from d_out. What the layer takes in is not differentiated.
+  substrate::Task<> backward(const substrate::Buffer& x, const substrate::Buffer& dz, substrate::Buffer& d_weights,
+                             const ShardPass& attend);
 
-  // -- pieces, for a head on the layer
-  substrate::OpDtype dtype() const;
-  Floats floats(const substrate::Buffer& from, std::int64_t first, std::int64_t count) const;
-  Floats whole(const substrate::Buffer& from) const;
-  Floats stored(Floats values) const;  // as between two operators
-  void keep(const Floats& values, substrate::Buffer& to) const;
-  Floats times(const Floats& a, Weight which, std::int64_t rows) const;
-  Floats times_back(const Floats& d, Weight which, std::int64_t rows) const;
-  void add_gradient(Weight which, const Floats& input, const Floats& d, std::int64_t rows,
-                    substrate::Buffer& d_weights) const;
+  // For a head on the layer.
+  const LayerArithmetic& arithmetic() const { return of_; }
 
  private:
-  substrate::OpWork gemm(Weight which) const;           // forward
-  substrate::OpWork gemm_back(Weight which) const;      // of the input
-  substrate::OpWork gemm_gradient(Weight which) const;  // of the weight
-  substrate::OpWork normalising(double tensors_read) const;
   substrate::Buffer activation(const char* name, std::int64_t columns);
 
   substrate::Rank& rank_;
   const StreamPlan& plan_;
-  const substrate::Buffer& weights_;
+  LayerArithmetic of_;
   std::int64_t rows_, h_;
   RingShard shard_;
-  substrate::Buffer normal_, y_, normal_y_, inner_;
+  substrate::Buffer normal_, y_, normal_y_, gate_, up_, active_;
 };
 
 }  // namespace assay::parallelism

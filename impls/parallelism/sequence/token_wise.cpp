@@ -32,6 +32,26 @@ float gelu_slope(float a) {
          a * std::exp(-0.5F * a * a) * std::numbers::inv_sqrtpi_v<float> / std::numbers::sqrt2_v<float>;
 }
 
+float silu(float a) { return a / (1 + std::exp(-a)); }
+
+float silu_slope(float a) {
+  const float share = 1 / (1 + std::exp(-a));
+  return share * (1 + a * (1 - share));
+}
+
+double rotary_angle(double base, std::int64_t position, std::int64_t pair, std::int64_t d) {
+  return static_cast<double>(position) * std::pow(base, -2 * static_cast<double>(pair) / static_cast<double>(d));
+}
+
+void turn_pairs(float* heads, std::int64_t count, std::int64_t d, std::int64_t pair, double angle) {
+  const auto c = static_cast<float>(std::cos(angle)), s = static_cast<float>(std::sin(angle));
+  for (std::int64_t first = pair; first < count; first += d) {
+    const float a = heads[first], b = heads[first + d / 2];
+    heads[first] = a * c - b * s;
+    heads[first + d / 2] = a * s + b * c;
+  }
+}
+
 void product(const float* a, const float* b, std::int64_t rows, std::int64_t k, std::int64_t n, float* c) {
   for (std::int64_t i = 0; i < rows; ++i) {
     float* out = c + i * n;

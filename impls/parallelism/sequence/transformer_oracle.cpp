@@ -1,6 +1,7 @@
 #include "impls/parallelism/sequence/transformer_oracle.h"
 
 #include <cmath>
+#include <complex>
 #include <numbers>
 
 #include "impls/parallelism/sequence/attention_oracle.h"
@@ -86,6 +87,42 @@ Matrix norm_back(const Matrix& x, const Matrix& dn, std::int64_t h, double epsil
   return dx;
 }
 
+// Columns times gains, and the gradient of the gains; nothing without them.
+Matrix with_gains(Matrix n, const Matrix& gains) {
+  if (gains.empty()) return n;
+  for (std::size_t i = 0; i < n.size(); ++i) n[i] *= gains[i % gains.size()];
+  return n;
+}
+Matrix gains_gradient(const Arithmetic& in, const Matrix& n, const Matrix& dn, std::int64_t h) {
+  Matrix d(index(h));
+  for (std::size_t i = 0; i < n.size(); ++i) {
+    double& sum = d[i % d.size()];
+    sum += n[i] * dn[i];
+    if (!in.exact) sum = static_cast<double>(static_cast<float>(sum));
+  }
+  return d;
+}
+
+// Every head of [B][L][heads][d] as d/2 complex numbers, times e^(i t base^(-2 k / d)) at position t; `way` -1: back.
+Matrix turned_by_position(Matrix x, const TransformerInputs& in, int heads, double way) {
+  if (in.rotary_base == 0) return x;
+  const std::int64_t d = in.head_dim;
+  for (std::int64_t row = 0; row < in.batch * in.length; ++row)
+    for (std::int64_t head = 0; head < heads; ++head)
+      for (std::int64_t k = 0; k < d / 2; ++k) {
+        const double exponent = -2 * static_cast<double>(k) / static_cast<double>(d);
+        const std::complex<double> by =
+            std::polar(1.0, way * static_cast<double>(row % in.length) * std::pow(in.rotary_base, exponent));
+        double &a = x[index((row * heads + head) * d + k)], &b = x[index((row * heads + head) * d + k + d / 2)];
+        const std::complex<double> to = std::complex<double>(a, b) * by;
+        a = to.real();
+        b = to.imag();
+      }
+  return x;
+}
+
+double sigmoid(double a) { return 1 / (1 + std::exp(-a)); }
+
 double phi(double a) { return 0.5 * std::erfc(-a / std::numbers::sqrt2); }
 
 // [L][B][width] to [B][L][width] and back.
@@ -99,47 +136,71 @@ Matrix by_batch(const Matrix& rows, std::int64_t length, std::int64_t batch, std
 }
 
 TransformerOutputs layer(const TransformerInputs& in, const Arithmetic& as) {
-  const std::int64_t rows = in.length * in.batch, q_width = std::int64_t{in.heads} * in.head_dim, h = q_width;
+  const std::int64_t rows = in.length * in.batch, q_width = std::int64_t{in.heads} * in.head_dim;
   const std::int64_t kv_width = std::int64_t{in.kv_heads} * in.head_dim, f = in.inner;
+  const std::int64_t h = in.hidden == 0 ? q_width : in.hidden;
+  const bool gated = !in.gate.empty();
   const auto attention = [&](const OracleInputs& of) {
     return as.exact ? attention_exact(of) : attention_naive(of, as.dtype);
   };
   TransformerOutputs out;
-  const Matrix n1 = as.stored(norm(in.x, h, in.epsilon));
+  const Matrix n1 = as.stored(with_gains(norm(in.x, h, in.epsilon), in.g1));
+  // Of a projection of n1, by sequences.
+  const auto projected = [&](const Matrix& w, std::int64_t width) {
+    return by_batch(as.stored(times(as, n1, w, rows, h, width)), in.length, in.batch, width);
+  };
   OracleInputs inside{.length = in.length,
                       .batch = in.batch,
                       .heads = in.heads,
                       .kv_heads = in.kv_heads,
                       .head_dim = in.head_dim,
                       .causal = in.causal,
-                      .q = by_batch(as.stored(times(as, n1, in.wq, rows, h, q_width)), in.length, in.batch, q_width),
-                      .k = by_batch(as.stored(times(as, n1, in.wk, rows, h, kv_width)), in.length, in.batch, kv_width),
-                      .v = by_batch(as.stored(times(as, n1, in.wv, rows, h, kv_width)), in.length, in.batch, kv_width),
+                      .q = as.stored(turned_by_position(projected(in.wq, q_width), in, in.heads, 1)),
+                      .k = as.stored(turned_by_position(projected(in.wk, kv_width), in, in.kv_heads, 1)),
+                      .v = projected(in.wv, kv_width),
                       .d_out = {}};
   const Matrix o = by_batch(as.stored(attention(inside).o), in.batch, in.length, q_width);
   const Matrix y = as.stored(sum(in.x, as.stored(times(as, o, in.wo, rows, q_width, h))));
-  const Matrix n2 = as.stored(norm(y, h, in.epsilon));
+  const Matrix n2 = as.stored(with_gains(norm(y, h, in.epsilon), in.g2));
   const Matrix p = as.stored(times(as, n2, in.w1, rows, h, f));
+  const Matrix a = gated ? as.stored(times(as, n2, in.gate, rows, h, f)) : Matrix{};
   Matrix g(p);
-  for (double& each : g) each = as.stored(each * phi(each));
+  for (std::size_t i = 0; i < g.size(); ++i) g[i] = as.stored(gated ? a[i] * sigmoid(a[i]) * p[i] : p[i] * phi(p[i]));
   out.z = as.stored(sum(y, as.stored(times(as, g, in.w2, rows, f, h))));
   if (in.dz.empty()) return out;
 
-  Matrix dp = as.stored(times(as, in.dz, turned(in.w2, f, h), rows, h, f));
-  for (std::size_t i = 0; i < dp.size(); ++i)
-    dp[i] = as.stored(dp[i] * (phi(p[i]) + p[i] * std::exp(-p[i] * p[i] / 2) / std::sqrt(2 * std::numbers::pi)));
+  const Matrix dg = as.stored(times(as, in.dz, turned(in.w2, f, h), rows, h, f));
+  Matrix dp(dg), da(a);
+  for (std::size_t i = 0; i < dp.size(); ++i) {
+    if (gated) {
+      const double s = sigmoid(a[i]);
+      dp[i] = as.stored(dg[i] * a[i] * s);
+      da[i] = as.stored(dg[i] * p[i] * (s + a[i] * s * (1 - s)));
+    } else {
+      dp[i] = as.stored(dg[i] * (phi(p[i]) + p[i] * std::exp(-p[i] * p[i] / 2) / std::sqrt(2 * std::numbers::pi)));
+    }
+  }
   out.dw2 = times(as, turned(g, rows, f), in.dz, f, rows, h);
-  out.dw1 = times(as, turned(n2, rows, h), dp, h, rows, f);
-  const Matrix dn2 = as.stored(times(as, dp, turned(in.w1, h, f), rows, f, h));
-  const Matrix dy = as.stored(sum(in.dz, norm_back(y, dn2, h, in.epsilon)));
+  const Matrix n2_turned = turned(n2, rows, h);
+  out.dw1 = times(as, n2_turned, dp, h, rows, f);
+  Matrix dn2 = times(as, dp, turned(in.w1, h, f), rows, f, h);
+  if (gated) {
+    out.d_gate = times(as, n2_turned, da, h, rows, f);
+    dn2 = sum(dn2, times(as, da, turned(in.gate, h, f), rows, f, h));
+  }
+  dn2 = as.stored(dn2);
+  if (!in.g2.empty()) out.dg2 = gains_gradient(as, norm(y, h, in.epsilon), dn2, h);
+  const Matrix dy = as.stored(sum(in.dz, norm_back(y, with_gains(dn2, in.g2), h, in.epsilon)));
 
   out.dwo = times(as, turned(o, rows, q_width), dy, q_width, rows, h);
   inside.d_out =
       by_batch(as.stored(times(as, dy, turned(in.wo, q_width, h), rows, h, q_width)), in.length, in.batch, q_width);
   const OracleOutputs back = attention(inside);
-  const Matrix dq = by_batch(as.stored(back.dq), in.batch, in.length, q_width),
-               dk = by_batch(as.stored(back.dk), in.batch, in.length, kv_width),
-               dv = by_batch(as.stored(back.dv), in.batch, in.length, kv_width);
+  // Of a projection, by tokens, from that of what attention took.
+  const auto unprojected = [&](const Matrix& d, std::int64_t width) { return by_batch(d, in.batch, in.length, width); };
+  const Matrix dq = unprojected(as.stored(turned_by_position(as.stored(back.dq), in, in.heads, -1)), q_width),
+               dk = unprojected(as.stored(turned_by_position(as.stored(back.dk), in, in.kv_heads, -1)), kv_width),
+               dv = unprojected(as.stored(back.dv), kv_width);
   const Matrix n1_turned = turned(n1, rows, h);
   out.dwq = times(as, n1_turned, dq, h, rows, q_width);
   out.dwk = times(as, n1_turned, dk, h, rows, kv_width);
@@ -147,7 +208,8 @@ TransformerOutputs layer(const TransformerInputs& in, const Arithmetic& as) {
   const Matrix dn1 = as.stored(sum(times(as, dq, turned(in.wq, h, q_width), rows, q_width, h),
                                    sum(times(as, dk, turned(in.wk, h, kv_width), rows, kv_width, h),
                                        times(as, dv, turned(in.wv, h, kv_width), rows, kv_width, h))));
-  out.dx = sum(dy, norm_back(in.x, dn1, h, in.epsilon));
+  if (!in.g1.empty()) out.dg1 = gains_gradient(as, norm(in.x, h, in.epsilon), dn1, h);
+  out.dx = sum(dy, norm_back(in.x, with_gains(dn1, in.g1), h, in.epsilon));
   return out;
 }
 

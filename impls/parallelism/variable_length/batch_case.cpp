@@ -54,14 +54,11 @@ BatchProblem batch_problem(const harness::State& state) {
                                                          static_cast<std::uint64_t>(state.integer("batch_seed"))),
                        .ranks = whole("ranks"),
                        .heads = whole("heads"),
-                       .kv_heads = whole("kv_heads") == 0 ? whole("heads") : whole("kv_heads"),
+                       .kv_heads = key_heads(state),
                        .head_dim = whole("head_dim"),
-                       .dtype = state.text("dtype") == "fp32" ? substrate::DType::f32 : substrate::DType::bf16,
+                       .dtype = storage(state),
                        .backward = state.flag("backward")};
   for (std::int64_t& length : problem.lengths) length = std::max<std::int64_t>(1, length / shrink);
-  if (problem.heads % problem.kv_heads != 0)
-    throw UserError(
-        fmt::format("kv_heads: found {}, expected a divisor of heads ({})", problem.kv_heads, problem.heads));
   return problem;
 }
 
