@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "datasets/workloads/length_distribution.h"
+#include "impls/parallelism/sequence/batch_claims.h"
 #include "impls/parallelism/sequence/sequence_claims.h"
 #include "impls/parallelism/variable_length/hdp_planner.h"
 
@@ -34,13 +35,9 @@ std::optional<HdpPlan> planned(const Setting& setting, const std::string& arm) {
     return std::nullopt;
   const datasets::Model& model = *setting.model;
   const auto distribution = datasets::load_length_distribution(setting.workload, datasets::data_root());
-  BatchProblem problem{.lengths = datasets::draw_tokens(distribution, setting.axes.integer("tokens"),
-                                                        setting.axes.integer("context"), datasets::Overlong::cut, 1),
-                       .ranks = setting.ranks,
-                       .heads = static_cast<int>(model.at("heads")),
-                       .kv_heads = static_cast<int>(model.at("kv_heads")),
-                       .head_dim = static_cast<int>(model.at("head_dim")),
-                       .backward = true};
+  BatchProblem problem = batch_shape(setting);
+  problem.lengths = datasets::draw_tokens(distribution, setting.axes.integer("tokens"), setting.axes.integer("context"),
+                                          datasets::Overlong::cut, 1);
   const HdpCosts costs{.pair_seconds = 14 * model.at("layers") * model.at("heads") * model.at("head_dim"),
                        .token_seconds = 6 * model.at("parameters"),
                        .layers = static_cast<int>(model.at("layers")),
@@ -54,8 +51,7 @@ std::optional<HdpPlan> planned(const Setting& setting, const std::string& arm) {
 
 const char* const kComputeNote =
     "work of each rank in FLOPs, forward and backward, one rate for products and attention, of one batch drawn from "
-    "the "
-    "published histogram; no exchange: the GPU and its links are not disclosed; without offload";
+    "the published histogram; no exchange: the GPU and its links are not disclosed; without offload";
 
 }  // namespace
 
@@ -86,8 +82,7 @@ std::optional<Projection> project_bytescale(const Setting& setting, const std::s
     projection.parts = {{"16-bit parameters and gradients", "none", states}, {"activations", "none", activations}};
     projection.note = fmt::format(
         "ledger: parameters and gradients in 16 bit whole on a rank, optimizer states spread over all, {} tokens of 34 "
-        "h "
-        "bytes a layer, of which the first and last layer stay",
+        "h bytes a layer, of which the first and last layer stay",
         tokens);
     return projection;
   }

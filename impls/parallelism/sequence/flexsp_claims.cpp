@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "datasets/workloads/length_distribution.h"
+#include "impls/parallelism/sequence/batch_claims.h"
 #include "impls/parallelism/sequence/sequence_claims.h"
 #include "impls/parallelism/variable_length/batch_costs.h"
 #include "impls/parallelism/variable_length/flexsp_solver.h"
@@ -46,15 +47,8 @@ struct Machine {
 Machine make_machine(const Setting& setting) {
   const datasets::Model& model = *setting.model;
   const datasets::Cluster& cluster = *setting.cluster;
-  const double nodes = std::ceil(static_cast<double>(setting.ranks) / cluster.devices_per_node);
   Machine machine;
-  machine.shape = {.lengths = {},
-                   .ranks = setting.ranks,
-                   .heads = static_cast<int>(model.at("heads")),
-                   .kv_heads = static_cast<int>(model.at("kv_heads")),
-                   .head_dim = static_cast<int>(model.at("head_dim")),
-                   .dtype = substrate::DType::bf16,
-                   .backward = true};
+  machine.shape = batch_shape(setting);
   const std::int64_t context = setting.axes.integer("context");
   machine.memory = token_memory(model, setting.device->at("memory_bytes"), held_states(setting),
                                 (context + setting.ranks - 1) / setting.ranks);
@@ -74,11 +68,9 @@ Machine make_machine(const Setting& setting) {
     machine.costs.exchange_fixed_seconds.push_back(layers * exchange.fixed_seconds);
   }
   // Parameters gathered for each pass and gradients scattered, a ring through all NICs of a node.
-  const double bandwidth = nodes == 1
-                               ? cluster.intra.bandwidth
-                               : std::min(cluster.intra.bandwidth, cluster.inter.bandwidth * cluster.nics_per_node);
   // Gathering hides behind computing.
-  machine.costs.least_seconds = 3 * 2 * model.at("parameters") * (setting.ranks - 1) / setting.ranks / bandwidth;
+  machine.costs.least_seconds =
+      3 * 2 * model.at("parameters") * (setting.ranks - 1) / setting.ranks / ring_bandwidth(cluster, setting.ranks);
   machine.optimizer = 16 * 2 * model.at("parameters") / setting.ranks / setting.device->at("memory_bandwidth");
   return machine;
 }
@@ -198,11 +190,8 @@ std::optional<Projection> answer(const Setting& setting, const std::string& quan
                       {"everything else", "gemm", (totals->seconds - totals->exchange) / batches}};
   projection.note = fmt::format(
       "mean of {} batches of the published histogram, lengths padded to a multiple of {}; {} tokens a device beside "
-      "ZeRO-3 "
-      "states "
-      "({:.2f} of the forward products recomputed); costs of pairs, tokens and exchanges from the models of operators "
-      "and "
-      "links; ZeRO-3 traffic hides behind a micro-batch",
+      "ZeRO-3 states ({:.2f} of the forward products recomputed); costs of pairs, tokens and exchanges from the models "
+      "of operators and links; ZeRO-3 traffic hides behind a micro-batch",
       kFlexSpBatches, 2 * setting.ranks, machine.memory.capacity, machine.memory.recomputed);
   return projection;
 }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "impls/parallelism/sequence/batch_claims.h"
 #include "impls/parallelism/sequence/flexsp_claims.h"
 #include "impls/parallelism/sequence/sequence_claims.h"
 #include "impls/parallelism/variable_length/batch_costs.h"
@@ -36,13 +37,7 @@ struct Mesh {
 std::vector<Mesh> meshes_of(const Setting& setting) {
   const datasets::Model& model = *setting.model;
   const std::int64_t longest = setting.axes.integer("context");
-  const BatchProblem shape{.lengths = {},
-                           .ranks = setting.ranks,
-                           .heads = static_cast<int>(model.at("heads")),
-                           .kv_heads = static_cast<int>(model.at("kv_heads")),
-                           .head_dim = static_cast<int>(model.at("head_dim")),
-                           .dtype = substrate::DType::bf16,
-                           .backward = true};
+  const BatchProblem shape = batch_shape(setting);
   std::vector<Mesh> all;
   for (int tensor = 1; tensor <= setting.ranks; tensor *= 2)
     for (int context = 1; tensor * context <= setting.ranks; context *= 2) {

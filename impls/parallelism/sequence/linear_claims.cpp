@@ -69,7 +69,18 @@ std::optional<Projection> step_of(const Setting& setting, const std::string& qua
     training.state_element = 2;
     return program_of(training, schedule);
   };
-  return project_layer_step(setting, quantity, layer, {schedule.name, make});
+  auto step = project_layer_step(setting, quantity, layer, {schedule.name, make});
+  if (!step || setting.role == "baseline") return step;
+  // Beside whatever a quadratic baseline takes here: what its FLOPs alone would make of the comparison.
+  SequenceProblem training = layer;
+  training.backward = true;
+  const datasets::Model& model = *setting.model;
+  const double products = 6 * model.at("parameters");
+  const double recurrence = model.at("layers") * LinearPlan(training, schedule.decay, schedule.blocks).flops() /
+                            static_cast<double>(layer.length * layer.batch);
+  step->note += fmt::format("; at equal MFU a step with causal softmax attention would take {:.3g} times as long",
+                            flops_of_token(model, layer.length, false) / (products + recurrence));
+  return step;
 }
 
 // Weak scaling: the time of one device on its tokens over that of all on all.

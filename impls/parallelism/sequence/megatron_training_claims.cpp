@@ -176,11 +176,16 @@ std::optional<Projection> pipeline_mfu(const Setting& setting, Recompute recompu
   const double optimizer = seconds(substrate::copy_work(cut * 34 / 2));
   const double step = steady + idle + gradients + optimizer;
 
-  // Equation of the paper's appendix: 72 B s l h^2 (1 + s/6h + V/12hl).
-  const double flops = 72 * replicas * micro_batches * tokens * layers * hidden * hidden *
-                       (1 + tokens / (6 * hidden) + model.at("vocab") / (12 * hidden * layers));
+  // Equation of the paper's appendix, which counts attention in full: 72 B s l h^2 (1 + s/6h + V/12hl).
+  const auto flops = [&](bool whole_square) {
+    return 72 * replicas * micro_batches * tokens * layers * hidden * hidden *
+           (1 + tokens / ((whole_square ? 6 : 12) * hidden) + model.at("vocab") / (12 * hidden * layers));
+  };
+  const auto whole_square = counts_whole_square(setting, true);
+  if (!whole_square) return std::nullopt;
   Projection projection;
-  projection.value = flops / step / setting.ranks / substrate::peak(*setting.device, OpDtype::bf16);
+  const double of_peak = 1 / (step * setting.ranks * substrate::peak(*setting.device, OpDtype::bf16));
+  projection.value = flops(*whole_square) * of_peak;
   projection.inside_domain = times.inside_domain;
   projection.parts = {{"layers", "gemm", micro_batches * layers / stages * times.both},
                       {"computed again", "attention", micro_batches * layers / stages * again},
@@ -190,9 +195,11 @@ std::optional<Projection> pipeline_mfu(const Setting& setting, Recompute recompu
                       {"gradients of replicas", "collective", gradients},
                       {"optimizer", "copy", optimizer}};
   projection.note = fmt::format(
-      "{} micro-batches of a sequence, {} turns of the pipeline, FLOPs of attention in full, none of what is computed "
-      "again; what crosses stages and the gradients are not hidden",
-      micro_batches, turns);
+      "{} micro-batches of a sequence, {} turns of the pipeline; FLOPs of attention {}, {:.3g} with {}, none of what "
+      "is "
+      "computed again; what crosses stages and the gradients are not hidden",
+      micro_batches, turns, *whole_square ? "in full" : "of the causal half", flops(!*whole_square) * of_peak,
+      *whole_square ? "the causal half" : "the whole square");
   return projection;
 }
 

@@ -59,6 +59,11 @@ double held_by_token(const datasets::Model& model) {
                                      1);
 }
 
+double ring_bandwidth(const datasets::Cluster& cluster, int ranks) {
+  if (ranks <= cluster.devices_per_node) return cluster.intra.bandwidth;
+  return std::min(cluster.intra.bandwidth, cluster.inter.bandwidth * cluster.nics_per_node);
+}
+
 std::string name_of(const SequenceProblem& p) {
   return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", p.length, p.ranks, p.batch, p.heads, p.kv_heads, p.head_dim,
                      static_cast<int>(p.dtype), p.causal, p.backward, static_cast<int>(p.layout), p.node_ranks);
@@ -77,12 +82,24 @@ LayerRun run_layer(const Setting& setting, const std::string& name, int ranks,
       [&](const substrate::OpWork& work) { return substrate::operator_time(*setting.device, work); }, make);
 }
 
+std::optional<bool> counts_whole_square(const Setting& setting, bool unsaid) {
+  if (!setting.axes.has("flop_convention")) return unsaid;
+  const std::string convention = setting.axes.text("flop_convention");
+  if (convention == "full") return true;
+  if (convention == "causal-halved") return false;
+  return std::nullopt;
+}
+
+double flops_of_token(const datasets::Model& model, std::int64_t length, bool whole_square) {
+  return 6 * model.at("parameters") + (whole_square ? 12 : 6) * model.at("layers") * model.at("heads") *
+                                          model.at("head_dim") * static_cast<double>(length);
+}
+
 std::optional<double> step_quantity(const Setting& setting, const std::string& quantity, std::int64_t length,
                                     double rate, double seconds) {
-  const datasets::Model& model = *setting.model;
-  const double attention_flops =
-      6 * model.at("layers") * model.at("heads") * model.at("head_dim") * static_cast<double>(length);
-  const double flops_rate = (6 * model.at("parameters") + attention_flops) * rate;
+  const auto whole_square = counts_whole_square(setting, false);
+  if (!whole_square) return std::nullopt;
+  const double flops_rate = flops_of_token(*setting.model, length, *whole_square) * rate;
   if (quantity == "throughput") return rate * setting.ranks;
   if (quantity == "device_flops") return flops_rate;
   if (quantity == "mfu") return flops_rate / substrate::peak(*setting.device, substrate::OpDtype::bf16);
@@ -122,11 +139,7 @@ Step step_of(const Setting& setting, const SequenceProblem& problem, const Progr
   // ZeRO-3 over all ranks: 16-bit weights gathered for each pass and 16-bit gradients scattered, under way while other
   // layers compute, on rings through all NICs of a node.
   const double all = setting.ranks;
-  const bool one_node = setting.ranks <= cluster.devices_per_node;
-  const double bandwidth = one_node
-                               ? cluster.intra.bandwidth
-                               : std::min(cluster.intra.bandwidth, cluster.inter.bandwidth * cluster.nics_per_node);
-  const double states = 3 * 2 * model.at("parameters") * (all - 1) / all / bandwidth;
+  const double states = 3 * 2 * model.at("parameters") * (all - 1) / all / ring_bandwidth(cluster, setting.ranks);
   const double exposed_states = std::max(0.0, states - (rest.products + rest.streaming + layer - exchange));
   const double optimizer = rest.optimizer / all;
   step.seconds = rest.products + rest.streaming + layer + optimizer + exposed_states;
@@ -148,9 +161,19 @@ std::optional<Projection> answer(const Setting& setting, const std::string& quan
   projection.inside_domain = step.inside_domain;
   projection.parts = step.parts;
   projection.note = fmt::format(
-      "degree {}, {} sequences in a micro-batch, {} replicas; FLOPs count causal attention once (half of L^2) and no "
-      "recomputation; ZeRO-3 traffic is shown only beyond what compute hides; no activation is recomputed",
+      "degree {}, {} sequences in a micro-batch, {} replicas; ZeRO-3 traffic is shown only beyond what compute hides; "
+      "no "
+      "activation is recomputed",
       step.problem.ranks, step.problem.batch, setting.ranks / step.problem.ranks);
+  if (quantity == "mfu" || quantity == "device_flops") {
+    const bool whole_square = *counts_whole_square(setting, false);
+    const std::int64_t length = step.problem.length;
+    const double other = *value * flops_of_token(*setting.model, length, !whole_square) /
+                         flops_of_token(*setting.model, length, whole_square);
+    projection.note +=
+        whole_square ? fmt::format("; FLOPs count the whole square of attention; with its causal half {:.3g}", other)
+                     : fmt::format("; FLOPs count the causal half of attention; with the whole square {:.3g}", other);
+  }
   return projection;
 }
 

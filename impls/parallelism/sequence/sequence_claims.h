@@ -25,6 +25,9 @@ bool has_step_model(const harness::claims::Setting& setting);
 double held_states(const harness::claims::Setting& setting);  // 16 bytes a parameter over all ranks
 double held_by_token(const datasets::Model& model);           // activations, no layer recomputed
 
+// Bytes a second of rings over that many ranks through all NICs of a node at once.
+double ring_bandwidth(const datasets::Cluster& cluster, int ranks);
+
 // One layer of a rank program on the device and the cluster of the setting. With a `name`, which says all that the
 // program follows from beside the machine, a run on a machine that differs in nothing it uses is not repeated.
 using LayerRun = CriticalPath;
@@ -43,8 +46,14 @@ std::string name_of(const SequenceProblem& layer);
 // comm_bytes: what rank 0 sent.
 harness::claims::Projection sent_by_a_rank(const substrate::RunReport& counts);
 
-// throughput, device_flops, mfu or step_time of a training step; nothing for other quantities. FLOPs count causal
-// attention once (half of L^2) and no recomputation. `rate`: tokens a second of one device.
+// Whether the configuration's flop_convention counts the whole square of attention ("full") or its causal half
+// ("causal-halved"); `unsaid` where it has none, nothing where it has another.
+std::optional<bool> counts_whole_square(const harness::claims::Setting& setting, bool unsaid);
+// Forward and backward, 6 a parameter and token, attention of `length` tokens; nothing twice.
+double flops_of_token(const datasets::Model& model, std::int64_t length, bool whole_square);
+
+// throughput, device_flops, mfu or step_time of a training step; nothing for other quantities. FLOPs as the
+// configuration's flop_convention says, else with the causal half. `rate`: tokens a second of one device.
 std::optional<double> step_quantity(const harness::claims::Setting& setting, const std::string& quantity,
                                     std::int64_t length, double rate, double seconds);
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "datasets/workloads/length_distribution.h"
+#include "impls/parallelism/sequence/batch_claims.h"
 #include "impls/parallelism/sequence/sequence_claims.h"
 #include "impls/parallelism/variable_length/batch_case.h"
 #include "impls/parallelism/variable_length/batch_costs.h"
@@ -25,17 +26,6 @@ using substrate::OpWork;
 constexpr std::uint64_t kBatches = 3;
 // Tokens a rank may hold over an even share: the paper's capacity is not at hand.
 constexpr std::int64_t kRoomOverShare = 2;
-
-BatchProblem shape_of(const Setting& setting) {
-  const datasets::Model& model = *setting.model;
-  return {.lengths = {},
-          .ranks = setting.ranks,
-          .heads = static_cast<int>(model.at("heads")),
-          .kv_heads = static_cast<int>(model.at("kv_heads")),
-          .head_dim = static_cast<int>(model.at("head_dim")),
-          .dtype = substrate::DType::bf16,
-          .backward = true};
-}
 
 // Products of one layer over `tokens`; backward twice.
 std::vector<OpWork> products(const datasets::Model& model, std::int64_t tokens, bool backward) {
@@ -62,7 +52,7 @@ std::optional<Projection> step(const Setting& setting, const std::string& quanti
     const std::string name = fmt::format("zeppelin {} {} {} {} {}", arm, model.id, setting.workload, tokens, seed);
     const LayerRun run = run_layer(setting, name, setting.ranks, [&] {
       const auto distribution = datasets::load_length_distribution(setting.workload, datasets::data_root());
-      BatchProblem problem = shape_of(setting);
+      BatchProblem problem = batch_shape(setting);
       problem.lengths = datasets::draw_tokens(distribution, tokens, tokens, datasets::Overlong::cut, seed);
       BatchPlan plan = plan_zeppelin(problem, arm, setting.cluster->devices_per_node,
                                      kRoomOverShare * ((tokens + setting.ranks - 1) / setting.ranks));
@@ -82,10 +72,8 @@ std::optional<Projection> step(const Setting& setting, const std::string& quanti
                       {"exposed transfers and waiting", "link", exposed / batches}};
   projection.note = fmt::format(
       "mean of {} batches of {} tokens of the histogram, products and attention of all layers; gradient traffic, norms "
-      "and the "
-      "optimizer are the same on both sides and left out; a rank may hold twice an even share; legs of routed "
-      "transfers "
-      "one after the other",
+      "and the optimizer are the same on both sides and left out; a rank may hold twice an even share; legs of routed "
+      "transfers one after the other",
       kBatches, tokens);
   return projection;
 }
@@ -94,7 +82,7 @@ std::optional<Projection> step(const Setting& setting, const std::string& quanti
 std::optional<Projection> round_of_a_ring(const Setting& setting) {
   const std::string& arm = setting.axes.text("arm");
   if (arm != "te-cp" && arm != "routed") return std::nullopt;
-  BatchProblem problem = shape_of(setting);
+  BatchProblem problem = batch_shape(setting);
   problem.backward = false;
   problem.lengths = {setting.axes.integer("sequence_length")};
   BatchPlan plan = plan_zeppelin(problem, arm == "routed" ? "routing" : "te-cp", setting.cluster->devices_per_node,
