@@ -55,6 +55,7 @@ struct Shape {
   bool causal = true, backward = true;
   const char* dtype = "fp32";
   std::int64_t kv_heads = 24, batch = 1;
+  bool of_other_lengths = false;  // batches and videos too have lengths that are not their axes' defaults, all odd
 };
 
 class Contract : public ::testing::TestWithParam<Point> {
@@ -80,6 +81,14 @@ class Contract : public ::testing::TestWithParam<Point> {
     set("causal", std::int64_t{shape.causal});
     set("backward", std::int64_t{shape.backward});
     set("dtype", std::string(shape.dtype));
+    if (shape.of_other_lengths) {
+      set("sequences", std::int64_t{7});
+      set("longest", shape.length);
+      set("batch_seed", std::int64_t{9});
+      set("frames", std::int64_t{5});
+      set("frame_tokens", std::int64_t{7});
+      set("response", std::int64_t{6});
+    }
     if (!GetParam().layout.empty()) set("layout", GetParam().layout);
     job.seed = static_cast<std::uint64_t>(ranks) + 40;
     job.mutant_budget_seconds = 1e9;
@@ -102,8 +111,14 @@ TEST_P(Contract, HoldsForEveryNumberOfRanks) {
 }
 
 TEST_P(Contract, HoldsForLengthsThatCannotBeDealtEvenly) {
-  if (!has("sequence_length")) GTEST_SKIP() << "has no sequence";
-  for (const std::int64_t ranks : {2, 3, 4, 8}) expect_kept(ranks, {.length = 101, .batch = 2});
+  for (const char* length : {"sequence_length", "longest", "frames"})
+    if (has(length)) {
+      for (const std::int64_t ranks : {1, 2, 3, 4, 8})
+        expect_kept(ranks, {.length = 101, .batch = 2, .of_other_lengths = true});
+      return;
+    }
+  // Collectives: their buffers' bytes are tried in collectives_test.
+  EXPECT_FALSE(GetParam().technique.starts_with("parallelism/sequence/"));
 }
 
 TEST_P(Contract, HoldsForFullAttentionForwardAloneAndBf16) {
@@ -116,7 +131,7 @@ TEST_P(Contract, HoldsForFullAttentionForwardAloneAndBf16) {
 
 TEST_P(Contract, HoldsForSharedKeyHeadsOrSaysWhyNot) {
   if (!has("kv_heads")) GTEST_SKIP() << "has no key heads of its own number";
-  for (const std::int64_t ranks : {2, 4}) {
+  for (const std::int64_t ranks : {1, 2, 3, 4, 8}) {
     const Shape shape{.length = 75, .kv_heads = 2, .batch = 2};
     const harness::Reply reply = gate(ranks, shape);
     if (reply.user_error) {

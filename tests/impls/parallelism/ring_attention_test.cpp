@@ -8,31 +8,19 @@
 
 #include "impls/parallelism/sequence/ring_attention_claims.h"
 #include "impls/parallelism/sequence/sequence_case.h"
-#include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/fabric/threads.h"
+#include "tests/impls/parallelism/one_node_for_tests.h"
 
 namespace assay::parallelism {
 namespace {
 
-using substrate::ClusterFabric;
 using substrate::DType;
 using substrate::Rank;
 using substrate::RunReport;
 using substrate::ThreadsFabric;
 
-datasets::Cluster one_node(int ranks) {
-  datasets::Cluster cluster;
-  cluster.devices_per_node = ranks;
-  cluster.intra = {.bandwidth = 1e11, .latency = 1e-6};
-  return cluster;
-}
-
 RunReport run_virtual(const RingPlan& plan) {
-  ClusterFabric fabric({.cluster = one_node(plan.problem.ranks),
-                        .operator_seconds = [](const substrate::OpWork& work) { return work.flops / 1e13; },
-                        .memory_bandwidth = 1e12,
-                        .ranks = plan.problem.ranks});
-  return fabric.run([&](Rank& rank) { return ring_attention_layer(rank, plan, {}); });
+  return run_on_one_node(plan.problem.ranks, [&](Rank& rank) { return ring_attention_layer(rank, plan, {}); });
 }
 
 RunReport run_real(const RingPlan& plan, SequenceData& data) {

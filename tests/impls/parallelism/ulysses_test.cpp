@@ -9,8 +9,8 @@
 #include "impls/parallelism/program_case.h"
 #include "impls/parallelism/sequence/sequence_case.h"
 #include "impls/parallelism/sequence/ulysses_claims.h"
-#include "impls/substrate/cluster/cluster.h"
 #include "impls/substrate/fabric/threads.h"
+#include "tests/impls/parallelism/one_node_for_tests.h"
 
 namespace assay::parallelism {
 namespace {
@@ -20,14 +20,7 @@ using substrate::Rank;
 using substrate::RunReport;
 
 RunReport run_virtual(const UlyssesPlan& plan) {
-  datasets::Cluster cluster;
-  cluster.devices_per_node = plan.problem.ranks;
-  cluster.intra = {.bandwidth = 1e11, .latency = 1e-6};
-  substrate::ClusterFabric fabric({.cluster = cluster,
-                                   .operator_seconds = [](const substrate::OpWork& work) { return work.flops / 1e13; },
-                                   .memory_bandwidth = 1e12,
-                                   .ranks = plan.problem.ranks});
-  return fabric.run([&](Rank& rank) { return ulysses_layer(rank, plan, {}); });
+  return run_on_one_node(plan.problem.ranks, [&](Rank& rank) { return ulysses_layer(rank, plan, {}); });
 }
 
 RunReport run_real(const UlyssesPlan& plan, SequenceData& data) {
