@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "datasets/user_error.h"
 #include "harness/registry.h"
@@ -87,6 +88,22 @@ TEST(Suites, OfAPaperCarryItsNameAndRunItsTechnique) {
     EXPECT_GT(run.size(), 1U) << id << " has no baseline";
   }
   EXPECT_GE(papers, 3);
+}
+
+// Every technique along the sequence that has a program over ranks is in its suite with real data, on threads and over
+// processes.
+TEST(Suites, OfTheSequenceFamilyRunAllOfItOnThreadsAndOverProcesses) {
+  std::set<std::pair<std::string, std::string>> run;
+  for (const Case& item : expand(load_suite("sequence"))) run.emplace(item.technique->id, item.fabric);
+  int over_ranks = 0;
+  for (const Technique& technique : techniques())
+    for (const Implementation& implementation : technique.implementations)
+      for (const std::string& fabric : implementation.fabrics) {
+        if (!technique.id.starts_with("parallelism/sequence/") || (fabric != "threads" && fabric != "mpi")) continue;
+        ++over_ranks;
+        EXPECT_TRUE(run.contains({technique.id, fabric})) << technique.id << " on " << fabric;
+      }
+  EXPECT_GE(over_ranks, 2 * 16);
 }
 
 TEST(Registration, EveryTechniqueSaysWhatItIsAndRuns) {

@@ -10,6 +10,7 @@
 #include "datasets/user_error.h"
 #include "impls/substrate/cluster/network.h"
 #include "impls/substrate/fabric/rank.h"
+#include "tests/impls/substrate/rank_programs_for_tests.h"
 
 namespace assay::substrate {
 namespace {
@@ -17,7 +18,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr Tag kToken{.value = 7, .name = "token"};
 constexpr std::int64_t kMega = 1'000'000;
 constexpr Picoseconds kMicro = 1'000'000;
 
@@ -59,16 +59,6 @@ Program exchange(std::vector<std::pair<int, int>> pairs, std::int64_t bytes) {
 Picoseconds time_of(const datasets::Cluster& cluster, int ranks, std::vector<std::pair<int, int>> pairs) {
   ClusterFabric fabric = fabric_of(cluster, ranks);
   return fabric.run(exchange(std::move(pairs), kMega)).makespan();
-}
-
-template <class Error, class Body>
-std::string message_of(Body body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 TEST(Cluster, AMessageTakesBytesOverBandwidthAndOneLatency) {

@@ -12,7 +12,7 @@
 
 #include "host_rank_devices.h"
 #include "impls/substrate/fabric/collectives.h"
-#include "rank_programs_for_tests.h"
+#include "tests/impls/substrate/rank_programs_for_tests.h"
 #if __has_include(<nccl.h>)
 #include <nccl.h>
 #define ASSAY_HAVE_NCCL_HEADER 1

@@ -16,8 +16,8 @@ inline Buffer number(Rank& rank, double value) {
   return buffer;
 }
 
-// Rank r's token is r + 1; every rank adds up all of them.
-inline Task<> sum_around_ring(Rank& rank, std::vector<double>& sums) {
+// Rank r's token is r + 1; every rank adds up all of them, its own sum in `mine`.
+inline Task<> sum_around_ring(Rank& rank, double& mine) {
   Buffer held = number(rank, rank.id() + 1.0);
   double sum = 0;
   for (int hop = 0; hop < rank.size(); ++hop) {
@@ -25,7 +25,10 @@ inline Task<> sum_around_ring(Rank& rank, std::vector<double>& sums) {
     co_await rank.compute({.flops = 1}, [&] { sum += held.read<double>()[0]; });
     held = co_await next;
   }
-  if (rank.real()) sums[static_cast<std::size_t>(rank.id())] = sum;
+  if (rank.real()) mine = sum;
+}
+inline Task<> sum_around_ring(Rank& rank, std::vector<double>& sums) {
+  return sum_around_ring(rank, sums[static_cast<std::size_t>(rank.id())]);
 }
 
 // Rank 0 sends 1 and 2; rank 1 has what it received first and second in `got`. Both await the second message first.

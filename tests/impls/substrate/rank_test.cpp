@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "impls/substrate/fabric/threads.h"
-#include "rank_programs_for_tests.h"
+#include "tests/impls/substrate/rank_programs_for_tests.h"
 
 namespace assay::substrate {
 namespace {
