@@ -186,6 +186,35 @@ TEST_F(BadInput, WhatAModelledClusterCannotHoldIsRefusedBeforeAnythingIsRecorded
   EXPECT_FALSE(std::filesystem::exists(scratch_.database()));
 }
 
+TEST_F(BadInput, RanksThatCannotShareALayerAreRefusedWithTheReason) {
+  refused("run parallelism/sequence/ulysses --fabric threads --ignore-load --no-roofs --axis ranks=3 --axis heads=8",
+          {"ranks: found 3, expected a divisor of heads (8)"});
+  refused("run parallelism/sequence/streambp --fabric threads --ignore-load --no-roofs --axis head_dim=31",
+          {"head_dim: found 31, expected an even number"});
+  EXPECT_FALSE(std::filesystem::exists(scratch_.database()));
+}
+
+TEST_F(BadInput, ATopologyThatIsNoNetworkNamesFileAndLinks) {
+  const std::string tree =
+      read_file(std::string(ASSAY_SOURCE_DIR) + "/datasets/hardware/clusters/tokenring-4xa10-tree.toml");
+  const std::size_t named = tree.find("name = "), bridge = tree.find("[[node_links]]\njoin = [\"switch0\"");
+  ASSERT_NE(bridge, std::string::npos);
+  const auto on = [&](const std::string& id, const std::string& rest) {
+    const std::string file = scratch_.write(id + ".toml", "id = \"" + id + "\"\n" + rest).string();
+    return "run parallelism/sequence/tokenring --fabric cluster --set cluster=" + file;
+  };
+  const std::string back =
+      "[[node_links]]\njoin = [\"device2\"]\nto = \"device0\"\nbandwidth = 1e10\nsource = \"none\"\n";
+  refused(on("cycle", tree.substr(named) + "\n" + back),
+          {"cycle.toml:", "device2 to device0 closes a cycle, expected a tree"});
+  refused(on("halves", tree.substr(named, bridge - named)),
+          {"halves.toml: node_links: no path from device0 to device2"});
+  const std::string polaris = without(scratch_, "hardware/clusters/polaris.toml", "dragon", "groups");
+  refused("run parallelism/sequence/ring-attention --fabric cluster --axis ranks=8 --set cluster=" + polaris,
+          {"dragon.toml: groups is missing, expected groups of routers for topology dragonfly"});
+  EXPECT_FALSE(std::filesystem::exists(scratch_.database()));
+}
+
 TEST_F(BadInput, AProfileWithAnUnknownOperatorNamesIt) {
   const std::string head = "device,model,n_head,n_kv_head,n_embd,n_ff,tensor_parallel,num_tokens,";
   const std::string row = "a100,m,32,32,4096,11008,1,64,0.05\n";

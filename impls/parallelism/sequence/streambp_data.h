@@ -3,9 +3,9 @@
 // and head in float64 (transformer_oracle.h, head_oracle.h).
 //
 // Rule: err(program, float64) <= 2 err(the same in the program's dtype at once, float64) + 2e-6 of the largest element,
-// of z, dx, the loss and the gradient of every weight; err is the largest absolute difference. The loss, one number, and
-// the gains, few, are allowed 2^-8 of the largest in bf16. Every element is compared, of the gradients of weights on
-// every rank.
+// of z, dx, the loss and the gradient of every weight; err is the largest absolute difference. The loss, one number,
+// and the gains, few, are allowed 2^-8 of the largest in bf16. Every element is compared, of the gradients of weights
+// on every rank.
 #include <memory>
 #include <optional>
 #include <vector>
