@@ -33,6 +33,8 @@ struct Skipped {
 struct GateFailure {
   std::string reason;
 };
+// Of a case that is only to be described, enough is known.
+struct Described {};
 
 // What the conductor of an ensemble has all processes do, itself included.
 struct Step {
@@ -88,6 +90,11 @@ class CaseState final : public State, public TimelineKeeper {
   Ensemble* ensemble() const override { return ensemble_; }
   gpu::Device& device() override {
     if (job_.backend != "cuda") return State::device();
+    // What comes after this takes device memory, makes the libraries' plans and draws inputs: seconds for a large case.
+    if (job_.kind == JobKind::describe) {
+      gpu_.find_device();
+      throw Described{};
+    }
     if (!device_) device_ = gpu_.open_device();
     return *device_;
   }
@@ -506,6 +513,7 @@ Reply run_job(const Job& job, const std::function<void(std::size_t, double)>& pr
     reply.projected = !state.measured();
     if (reply.projected && launch.metrics.empty() && job.kind != JobKind::activity && job.kind != JobKind::counters)
       throw std::logic_error("neither measure() nor report() was called: no result is an error");
+  } catch (const Described&) {
   } catch (const Skipped& skipped) {
     end_as(Status::skipped, skipped.reason);
   } catch (const gpu::NoDevice& absent) {

@@ -18,6 +18,7 @@ namespace assay::harness {
 // of step (it failed alone) throws OutOfStep: the job cannot go on.
 // `gpu` makes the GPU of a cuda case when it is first asked for, and what records its kernels.
 struct GpuAccess {
+  std::function<gpu::DeviceFacts()> find_device = gpu::find_device;  // without opening it
   std::function<std::unique_ptr<gpu::Device>()> open_device = gpu::open_device;
   std::function<std::unique_ptr<profile::KernelActivity>()> open_activity = [] {
     return profile::open_kernel_activity();

@@ -1,5 +1,6 @@
 #include "harness/job.h"
 
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace assay::harness {
@@ -11,7 +12,7 @@ using results_db::LaunchRecord;
 constexpr const char* kind_names[] = {"describe", "gate", "time", "activity", "counters"};
 
 JobKind kind_from(const std::string& text) {
-  for (int i = 0; i < 4; ++i)
+  for (std::size_t i = 0; i < std::size(kind_names); ++i)
     if (text == kind_names[i]) return static_cast<JobKind>(i);
   throw std::invalid_argument("not a job kind: " + text);
 }

@@ -91,7 +91,8 @@ class State {
   virtual bool gating() const = 0;
 
   // -- on a GPU (backend cuda). The region enqueues its work on device().stream() and returns without waiting for it;
-  // the harness waits, times and checks for faults. Throws gpu::NoDevice where there is none: the row is skipped.
+  // the harness waits, times and checks for faults. Throws gpu::NoDevice where there is none: the row is skipped. A
+  // case that is only described ends here: declare work, and refuse wrong parameters, before.
   virtual gpu::Device& device();
   // As `output`, of device memory.
   virtual void device_output(std::string name, void* memory, std::size_t bytes);

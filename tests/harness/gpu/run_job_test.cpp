@@ -182,6 +182,11 @@ TEST(CudaCounters, AreAPassWithoutTimesThatSurvivesItsJourney) {
   EXPECT_EQ(nlohmann::json::parse(reply.launch.environment_json).at("passes"), 3);
 }
 
+TEST(CudaJob, OfEveryKindIsTheSameInTheWorker) {
+  for (const JobKind kind : {JobKind::describe, JobKind::gate, JobKind::time, JobKind::activity, JobKind::counters})
+    EXPECT_EQ(job_from_json(to_json_line(job_of(kind))).kind, kind) << static_cast<int>(kind);
+}
+
 TEST(CudaCounters, ThatAreForbiddenSkipTheCaseWithTheReason) {
   GpuAccess gpu;
   gpu.open_device = [] { return std::make_unique<FakeDevice>(); };
@@ -231,12 +236,25 @@ TEST(CudaActivity, WithoutCuptiIsSkippedWithTheReason) {
 TEST(CudaCase, WithoutADeviceIsSkippedWithTheReasonWhateverIsAsked) {
   for (const JobKind kind : {JobKind::describe, JobKind::gate, JobKind::time}) {
     GpuAccess gpu;
+    gpu.find_device = []() -> gpu::DeviceFacts { throw gpu::NoDevice("no NVIDIA driver is loaded"); };
     gpu.open_device = []() -> std::unique_ptr<gpu::Device> { throw gpu::NoDevice("no NVIDIA driver is loaded"); };
     const Reply reply = run_job(job_of(kind), {}, nullptr, gpu);
     EXPECT_EQ(reply.status, results_db::Status::skipped);
     EXPECT_EQ(reply.reason, "no device: no NVIDIA driver is loaded");
     EXPECT_EQ(reply.work.flops, 64) << "declared before the device was asked for";
   }
+}
+
+// A suite of hundreds of cases is described before the first of them runs.
+TEST(CudaCase, IsDescribedWithoutOpeningTheDevice) {
+  planted = "";
+  GpuAccess gpu;
+  gpu.find_device = [] { return gpu::DeviceFacts{.name = "Fake GPU"}; };
+  gpu.open_device = []() -> std::unique_ptr<gpu::Device> { throw std::logic_error("opened"); };
+  const Reply reply = run_job(job_of(JobKind::describe), {}, nullptr, gpu);
+  EXPECT_EQ(reply.status, results_db::Status::ok) << reply.reason;
+  EXPECT_EQ(reply.work.flops, 64);
+  EXPECT_FALSE(reply.projected);
 }
 
 TEST(DeviceBuffer, GivesItsMemoryBackOnceAlsoWhenMoved) {
