@@ -32,12 +32,14 @@ class DeviceSampler {
   double on_device(std::int64_t iterations);
   double on_host(std::int64_t iterations);
   void run_once();
+  void make_ready(std::size_t marks);
 
   Device& device_;
   std::function<void()> region_;
   Options options_;
   Device::Graph graph_;
   std::int64_t in_graph_ = 0;  // iterations that graph_ holds
+  std::size_t marks_ = 0;      // that the device has made
 };
 
 // Shorter samples are batched: the clock of the marks ticks every half microsecond.
