@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <string_view>
 
 namespace assay::harness::gpu {
 namespace fs = std::filesystem;
@@ -17,6 +18,20 @@ std::vector<fs::path> folders_in(const fs::path& parent) {
   for (const auto& entry : fs::directory_iterator(parent, none))
     if (entry.is_directory(none)) found.push_back(entry.path());
   std::sort(found.rbegin(), found.rend());  // newest Python first
+  return found;
+}
+
+// The Python environments of the interpreters on PATH: the folder above that of a `python3`. Such an environment is in
+// use although nobody activated it, where PATH is all that names it.
+std::vector<fs::path> environments_on(std::string_view path) {
+  std::vector<fs::path> found;
+  while (!path.empty()) {
+    const std::size_t colon = path.find(':');
+    const fs::path folder(path.substr(0, colon));
+    path.remove_prefix(colon == std::string_view::npos ? path.size() : colon + 1);
+    std::error_code none;
+    if (folder.is_absolute() && fs::exists(folder / "python3", none)) found.push_back(folder.parent_path());
+  }
   return found;
 }
 
@@ -47,9 +62,12 @@ LibraryPlaces places_here() {
   places.toolkits.emplace_back("/usr/local/cuda");
   from("VIRTUAL_ENV", places.environments);
   from("CONDA_PREFIX", places.environments);
+  if (const char* path = std::getenv("PATH"); path != nullptr)
+    for (const fs::path& each : environments_on(path)) places.environments.push_back(each);
   from("HOME", places.environments, ".local");
-  places.environments.emplace_back("/usr/local");
-  places.environments.emplace_back("/usr");
+  for (const char* system : {"/usr/local", "/usr"})
+    if (std::ranges::find(places.environments, fs::path(system)) == places.environments.end())
+      places.environments.emplace_back(system);
   return places;
 }
 

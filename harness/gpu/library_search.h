@@ -8,9 +8,10 @@ namespace assay::harness::gpu {
 
 // What a search looks at; from the environment, or planted by tests.
 struct LibraryPlaces {
-  std::vector<std::filesystem::path> listed;        // ASSAY_CUDA_LIBRARIES, colon-separated: these folders first
-  std::vector<std::filesystem::path> toolkits;      // CUDA_HOME, CUDA_PATH, /usr/local/cuda
-  std::vector<std::filesystem::path> environments;  // of Python: VIRTUAL_ENV, CONDA_PREFIX, ~/.local, /usr/local, /usr
+  std::vector<std::filesystem::path> listed;    // ASSAY_CUDA_LIBRARIES, colon-separated: these folders first
+  std::vector<std::filesystem::path> toolkits;  // CUDA_HOME, CUDA_PATH, /usr/local/cuda
+  // Of Python: VIRTUAL_ENV, CONDA_PREFIX, those of every python3 on PATH, ~/.local, /usr/local, /usr.
+  std::vector<std::filesystem::path> environments;
 };
 LibraryPlaces places_here();
 

@@ -110,7 +110,14 @@ void load(void* handle, Function& entry, const char* name) {
   if (entry == nullptr) throw CudnnUnavailable(fmt::format("cuDNN lacks {} (9 or later is needed)", name));
 }
 
+// cuDNN's parts name these as what they need and leave it to the loader to find them. In a Python environment that
+// nobody activated it would not; a library that is loaded already it takes, wherever that came from.
+void open_what_it_needs() {
+  for (const char* name : {"libcublasLt.so.13", "libnvrtc.so.13"}) harness::gpu::open_library({name});
+}
+
 Library open(const std::vector<std::string>& names) {
+  open_what_it_needs();
   const auto opened = harness::gpu::open_library(names);
   if (opened.handle == nullptr) throw CudnnUnavailable("no cuDNN: " + opened.reason);
   Library library;

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -41,6 +43,20 @@ TEST_F(LibrarySearch, FindsTheLibrariesOfCudaThirteenWheelsAndOfCupti) {
   const LibraryPlaces places{.listed = {}, .toolkits = {root_ / "cuda"}, .environments = {root_ / "venv"}};
   EXPECT_EQ(library_candidates({"libcublasLt.so.13"}, places).back(), merged);
   EXPECT_EQ(library_candidates({"libcupti.so.13"}, places).back(), cupti);
+}
+
+// A container's Python is often one of a virtual environment that PATH alone names.
+TEST_F(LibrarySearch, FindsTheWheelsOfThePythonOnPathThoughNobodyActivatedIt) {
+  plant("venv/bin/python3");
+  const std::string wheel = plant("venv/lib/python3.12/site-packages/nvidia/cudnn/lib/libno-such-cudnn.so.9");
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", ("relative/bin:" + (root_ / "venv/bin").string() + ":" + path).c_str(), 1);
+  const LibraryPlaces places = places_here();
+  setenv("PATH", path.c_str(), 1);
+  const auto found = library_candidates({"libno-such-cudnn.so.9"}, places);
+  EXPECT_NE(std::find(found.begin(), found.end(), wheel), found.end());
+  for (const fs::path& each : places.environments) EXPECT_TRUE(each.is_absolute()) << each;
+  EXPECT_EQ(std::count(places.environments.begin(), places.environments.end(), "/usr"), 1);
 }
 
 TEST_F(LibrarySearch, SaysWhyNothingOpens) {
