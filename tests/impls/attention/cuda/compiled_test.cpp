@@ -25,7 +25,7 @@ class CompiledKernels : public CompiledKernelsTest {
     // Kernels of sm_90a are compiled for sm_80 too, as nothing; no case launches them there.
     std::erase_if(all_, [](const Kernel& kernel) { return kernel.arch == "sm_80" && of_hopper(kernel); });
   }
-  static bool of_hopper(const Kernel& kernel) { return kernel.is("flash_attention_3") || kernel.is("hopper_decoding"); }
+  static bool of_hopper(const Kernel& kernel) { return kernel.is("FlashAttention3") || kernel.is("HopperDecoding"); }
 };
 
 TEST_F(CompiledKernels, SpillNothingAndKeepNothingOnTheStack) { expect_nothing_spilled(); }
@@ -42,7 +42,7 @@ TEST_F(CompiledKernels, ForwardLeavesRoomForTwoBlocksUpTo128) {
 TEST_F(CompiledKernels, HoldTheInstructionsTheyAreWrittenFor) {
   for (const Kernel& kernel : all_) {
     if (kernel.is("composed_softmax") || kernel.is("merge_splits") || kernel.is("row_dots") || kernel.is("round_d_q") ||
-        kernel.is("naive_softmax") || kernel.is("flash_attention_3_statistics") || kernel.is("flash_attention_3_round"))
+        kernel.is("naive_softmax") || kernel.is("FlashAttention3Statistics") || kernel.is("FlashAttention3Round"))
       continue;
     const std::string what = kernel.arch + " " + kernel.name;
     const bool fp16 = kernel.is("Fp16");
@@ -84,7 +84,8 @@ void expect_shared_out(const Kernel& kernel) {
   const std::string what = kernel.arch + " " + kernel.name;
   // Registers: 168 a thread at the launch of three warpgroups, then what setmaxnreg makes of them.
   EXPECT_EQ(kernel.threads, 384) << what;
-  EXPECT_LE(kernel.registers, 65536 / 384 / 8 * 8) << what;
+  // Fewer at the launch, and there would be too few to take: the groups would wait for them for ever.
+  EXPECT_EQ(kernel.registers, 65536 / 384 / 8 * 8) << what;
   ASSERT_EQ(kernel.count("setmaxnreg.dec"), 1U) << what;
   ASSERT_EQ(kernel.count("setmaxnreg.inc"), 1U) << what;
   const int loader = number_after(kernel.ptx, "setmaxnreg.dec.sync.aligned.u32 ", 0);
@@ -98,7 +99,7 @@ void expect_shared_out(const Kernel& kernel) {
 TEST_F(CompiledKernels, OfHopperUseItsCopiesProductsAndRegisters) {
   int found = 0;
   for (const Kernel& kernel : all_) {
-    if (!kernel.is("flash_attention_3_forward")) continue;
+    if (!kernel.is("FlashAttention3Forward")) continue;
     ++found;
     const std::string what = kernel.arch + " " + kernel.name;
     const int d = head_dim_of(kernel);
@@ -129,7 +130,7 @@ TEST_F(CompiledKernels, OfHopperUseItsCopiesProductsAndRegisters) {
 TEST_F(CompiledKernels, OfHopperBackwardHaveTheirFiveProductsAndAddUpInOnePiece) {
   int found = 0;
   for (const Kernel& kernel : all_) {
-    if (!kernel.is("flash_attention_3_backward_kernel")) continue;
+    if (!kernel.is("FlashAttention3Backward")) continue;
     ++found;
     const std::string what = kernel.arch + " " + kernel.name;
     const int d = head_dim_of(kernel);
@@ -165,7 +166,7 @@ TEST_F(CompiledKernels, OfHopperBackwardHaveTheirFiveProductsAndAddUpInOnePiece)
 TEST_F(CompiledKernels, OfHopperDecodeBringTheCacheByTheCopyEngineAndMultiplyByWarpgroups) {
   int found = 0;
   for (const Kernel& kernel : all_) {
-    if (!kernel.is("hopper_decoding_kernel")) continue;
+    if (!kernel.is("HopperDecoding")) continue;
     ++found;
     const std::string what = kernel.arch + " " + kernel.name;
     const int d = head_dim_of(kernel);
@@ -192,7 +193,7 @@ TEST_F(CompiledKernels, OfHopperDecodeBringTheCacheByTheCopyEngineAndMultiplyByW
 // same run, the wait would come first, and the tensor cores would idle meanwhile.
 TEST_F(CompiledKernels, OfHopperWaitForNoProductInOneRunWithTheSoftmax) {
   for (const Kernel& kernel : all_) {
-    if (!kernel.is("flash_attention_3_forward")) continue;
+    if (!kernel.is("FlashAttention3Forward")) continue;
     int waits = 0;
     const std::string wait = "wgmma.wait_group.sync.aligned";
     for (auto at = kernel.ptx.find(wait); at != std::string::npos; at = kernel.ptx.find(wait, at + 1)) {
@@ -213,12 +214,12 @@ TEST_F(CompiledKernels, EachBelongsToARegisteredTechnique) {
       {"composed_softmax_kernel", "attention/cublas-attention"},
       {"row_dots_kernel", "attention/flash-attention-2"},
       {"round_d_q_kernel", "attention/flash-attention-2"},
-      {"flash_attention_3_forward_kernel", "attention/flash-attention-3"},
-      {"flash_attention_3_statistics_kernel", "attention/flash-attention-3"},
-      {"flash_attention_3_backward_kernel", "attention/flash-attention-3"},
-      {"flash_attention_3_round_kernel", "attention/flash-attention-3"},
+      {"FlashAttention3Forward", "attention/flash-attention-3"},
+      {"FlashAttention3Statistics", "attention/flash-attention-3"},
+      {"FlashAttention3Backward", "attention/flash-attention-3"},
+      {"FlashAttention3Round", "attention/flash-attention-3"},
       {"flash_decoding_kernel", "attention/flash-decoding"},
-      {"hopper_decoding_kernel", "attention/flash-decoding"},
+      {"HopperDecoding", "attention/flash-decoding"},
       {"merge_splits_kernel", "attention/paged-attention"},
       {"naive_scores_kernel", "attention/naive-attention"},
       {"naive_softmax_kernel", "attention/naive-attention"},
