@@ -309,7 +309,8 @@ const harness::Registration registration({
                                    .minimum = 256}},
                          .run = run,
                          .source_file = __FILE__,
-                         .verified = false}},
+                         .verified = false,
+                         .needs = "sm_80, sm_90; products: cuBLAS"}},
 });
 
 }  // namespace

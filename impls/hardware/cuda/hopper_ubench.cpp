@@ -272,14 +272,13 @@ void run_product(State& state, MatrixType type, bool group) {
   if (warps > 32) throw UserError(fmt::format("warps: found {}, expected at most 32", warps));
   const int n = group ? wide : 8;
   const int m = group ? 64 : 16;
-  // Sums stay below 2^24, and exact in fp32.
-  constexpr int kRounds = 1024;
+  const int rounds = rounds_of(type);
   Device& device = state.device();
   if (group) need(state, device, 90, "wgmma");
   if (type == MatrixType::e4m3) need(state, device, 89, "fp8 matrix units");
   const int blocks = device.facts().multiprocessors;
   const int units = group ? warps / 4 : warps * chains;  // instructions of a round, a block
-  state.declare({.flops = 2.0 * m * n * depth_of(type) * kRounds * units * blocks});
+  state.declare({.flops = 2.0 * m * n * depth_of(type) * rounds * units * blocks});
   const std::size_t sums = static_cast<std::size_t>(blocks) * static_cast<std::size_t>(units * m * n);
   const auto held = std::make_shared<Product>();
   held->operands = std::make_unique<Operands>(type, m, n, group ? 1 : chains, group);
@@ -292,20 +291,20 @@ void run_product(State& state, MatrixType type, bool group) {
     held->a.upload(held->operands->a());
     held->b.upload(held->operands->b());
   };
-  const auto multiply = [=, &device](int rounds) {
+  const auto multiply = [=, &device](int times) {
     const Matrix matrix{
-        .a = held->a.data(), .b = held->b.data(), .d = held->d.data(), .cycles = held->cycles.data(), .rounds = rounds};
+        .a = held->a.data(), .b = held->b.data(), .d = held->d.data(), .cycles = held->cycles.data(), .rounds = times};
     if (group) return launch_wgmma(type, n, matrix, blocks, warps / 4, device.stream());
     launch_mma(type, chains, matrix, blocks, warps, device.stream());
   };
   state.inputs(draw);
   state.device_output("D", held->d.data(), held->d.bytes());
-  state.oracle([held] { return held->operands->compare(held->d.download(), kRounds); });
-  state.mutant("half-the-work", [multiply] { multiply(kRounds / 2); });
+  state.oracle([held, rounds] { return held->operands->compare(held->d.download(), rounds); });
+  state.mutant("half-the-work", [multiply, rounds] { multiply(rounds / 2); });
   // Instructions of one warp (group): chains count one by one, so with one chain this is the latency.
   report_cycles(
-      state, device, draw, [multiply] { multiply(kRounds); }, held->cycles, kRounds * chains);
-  state.measure([multiply] { multiply(kRounds); });
+      state, device, draw, [multiply, rounds] { multiply(rounds); }, held->cycles, rounds * chains);
+  state.measure([multiply, rounds] { multiply(rounds); });
 }
 
 // -- fused integer operations
@@ -372,9 +371,9 @@ struct Counters {
 void run_atomic(State& state, Atomic where) {
   constexpr int kRounds = 256;
   state.declare({});
-  Device& device = state.device();
   const auto threads = static_cast<int>(state.integer("warps")) * 32;
   if (threads > 1024) throw UserError(fmt::format("warps: found {}, expected at most 32", threads / 32));
+  Device& device = state.device();
   const int blocks = device.facts().multiprocessors;
   const std::size_t count = where == Atomic::same_address ? 1
                             : where == Atomic::shared_memory
@@ -404,10 +403,10 @@ void run_atomic(State& state, Atomic where) {
 void run_barrier(State& state, Barrier which) {
   static constexpr int kRounds = 1024;
   state.declare({});
-  Device& device = state.device();
-  if (which == Barrier::cluster) need(state, device, 90, "clusters");
   const auto threads = static_cast<int>(state.integer("warps")) * 32;
   if (threads > 1024) throw UserError(fmt::format("warps: found {}, expected at most 32", threads / 32));
+  Device& device = state.device();
+  if (which == Barrier::cluster) need(state, device, 90, "clusters");
   const int blocks = device.facts().multiprocessors / 2 * 2;
   const auto held = std::make_shared<Counters>(
       Counters{{device, static_cast<std::size_t>(blocks) * static_cast<std::size_t>(threads)},
@@ -523,7 +522,8 @@ const harness::Registration registration({
                     .dimension = datasets::Dimension::bytes}},
           .run = run,
           .source_file = __FILE__,
-          .verified = false}},
+          .verified = false,
+          .needs = "sm_80, sm_90; clusters, bulk copies: sm_90; wgmma: sm_90a; e4m3: sm_89, sm_90"}},
 });
 
 }  // namespace

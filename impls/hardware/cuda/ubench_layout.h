@@ -13,6 +13,15 @@ constexpr int bits_of(MatrixType type) { return type == MatrixType::tf32 ? 32 : 
 // K of one instruction, of mma.sync and of wgmma alike but for tf32: 256 bits of operand a row.
 constexpr int depth_of(MatrixType type) { return 256 / bits_of(type); }
 constexpr int elements_a_word(MatrixType type) { return 32 / bits_of(type); }
+// Of a sum that an instruction adds to, the bits below the leading one that count. The fp8 units of Hopper shift
+// products to the sum's exponent and cut off what is below (arXiv 2512.07004; so DeepSeek-V3 found it, arXiv
+// 2412.19437, 3.3.2), whatever the sum's register holds.
+constexpr int bits_of_sum(MatrixType type) {
+  return type == MatrixType::e4m3 ? 13 : type == MatrixType::int8 ? 31 : 23;
+}
+// Operands are integers from -largest to largest, and a product is added up so often that its sum stays exact.
+constexpr int largest_operand(MatrixType type) { return type == MatrixType::e4m3 ? 1 : 4; }
+constexpr int rounds_of(MatrixType type) { return type == MatrixType::e4m3 ? 256 : 1024; }
 
 // mma.m16n8: element `e` of word `word` of a lane. A [16][K], words 0..3; B [K][8], words 0..1; C and D [16][8].
 constexpr Place place_in_a(MatrixType type, int lane, int word, int e) {

@@ -21,8 +21,7 @@ class Operands {
   const std::vector<std::uint32_t>& a() const { return a_words_; }
   const std::vector<std::uint32_t>& b() const { return b_words_; }
 
-  // D = rounds * A B, of every warp and chain (or group). Exact but for e4m3, whose sums may be kept in fewer bits than
-  // fp32 has (docs of wgmma): 1% of the largest there.
+  // D = rounds * A B, of every warp and chain (or group), exactly; at most rounds_of(type) rounds.
   harness::Check compare(const std::vector<std::uint32_t>& d, int rounds) const;
 
  private:

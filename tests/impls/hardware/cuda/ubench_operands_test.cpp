@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <set>
 
@@ -151,9 +153,38 @@ TEST(HopperUbench, AcceptsTheProductAndNothingElse) {
     }
     EXPECT_EQ(operands.compare(d, 10).error, 0) << operands.compare(d, 10).detail;
     EXPECT_GT(operands.compare(d, 5).error, 1);
-    d[17] ^= 0x00800000U;
+    const auto wrong = std::find_if(d.begin() + 17, d.end(), [](std::uint32_t word) { return word != 0; });
+    ASSERT_NE(wrong, d.end());
+    *wrong ^= 0x00800000U;
     EXPECT_GT(operands.compare(d, 10).error, 1);
   }
+}
+
+// A sum as the fp8 units keep it: products and the sum before are cut to the bits that count at the larger exponent.
+float added_up_by_an_fp8_unit(float sum, const std::vector<int>& products, int rounds) {
+  for (int r = 0; r < rounds; ++r) {
+    float largest = std::abs(sum);
+    for (const int product : products) largest = std::max(largest, std::abs(static_cast<float>(product)));
+    if (largest == 0) continue;
+    const float unit = std::ldexp(1.0F, std::ilogb(largest) - bits_of_sum(MatrixType::e4m3));
+    float all = std::trunc(sum / unit);
+    for (const int product : products) all += std::trunc(static_cast<float>(product) / unit);
+    sum = all * unit;
+  }
+  return sum;
+}
+
+TEST(HopperUbench, AddsUpNoMoreThanASumHoldsExactly) {
+  for (const MatrixType type : kTypes) {
+    const double most = static_cast<double>(largest_operand(type)) * largest_operand(type) * depth_of(type);
+    EXPECT_LE(most * rounds_of(type), std::ldexp(1.0, bits_of_sum(type))) << static_cast<int>(type);
+    EXPECT_EQ(rounds_of(type) % 16, 0) << "wgmma goes by eight, half of the work too";
+  }
+  const std::vector<int> ones(32, 1);
+  EXPECT_EQ(added_up_by_an_fp8_unit(0, ones, rounds_of(MatrixType::e4m3)), 32.0F * rounds_of(MatrixType::e4m3));
+  const std::vector<int> nines(32, 9);
+  EXPECT_LT(added_up_by_an_fp8_unit(0, nines, 1024), 0.95F * 32 * 9 * 1024)
+      << "what numbers as large as the other types' would come to";
 }
 
 TEST(HopperUbench, PredictsFusedIntegerOperations) {
