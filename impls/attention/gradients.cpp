@@ -8,6 +8,7 @@
 #include <string>
 
 #include "impls/attention/oracle.h"
+#include "impls/attention/rows_in_parallel.h"
 
 namespace assay::attention {
 namespace {
@@ -27,22 +28,38 @@ struct Naive {
   }
 };
 
+// Q, K, V and dO as numbers, [batch, head, row, column].
 template <class Real>
-std::vector<Real> line_of(const substrate::View& from, int b, int h, int row, int columns) {
-  std::vector<Real> line(static_cast<std::size_t>(columns));
-  for (int c = 0; c < columns; ++c) line[static_cast<std::size_t>(c)] = static_cast<Real>(from.load(b, h, row, c));
-  return line;
-}
+struct Numbers {
+  struct Tensor {
+    std::vector<Real> all;
+    std::size_t heads, rows, columns;
+
+    Tensor(const substrate::View& from, int batch, int head_count, int row_count, int column_count)
+        : heads(static_cast<std::size_t>(head_count)),
+          rows(static_cast<std::size_t>(row_count)),
+          columns(static_cast<std::size_t>(column_count)) {
+      all.resize(static_cast<std::size_t>(batch) * heads * rows * columns);
+      in_parallel(std::int64_t{batch} * head_count, [&](std::int64_t each) {
+        read_rows(from, static_cast<int>(each / head_count), static_cast<int>(each % head_count), 0, row_count,
+                  column_count, all.data() + static_cast<std::size_t>(each) * rows * columns);
+      });
+    }
+    const Real* at(int b, int h, std::size_t row) const {
+      return all.data() + ((static_cast<std::size_t>(b) * heads + static_cast<std::size_t>(h)) * rows + row) * columns;
+    }
+  };
+  Tensor q, k, v, g;
+
+  Numbers(const Problem& p, const Tensors& t, const substrate::View& d_o)
+      : q(t.q, p.batch, p.heads, p.queries, p.head_dim),
+        k(t.k, p.batch, p.kv_heads, p.keys, p.head_dim),
+        v(t.v, p.batch, p.kv_heads, p.keys, p.head_dim),
+        g(d_o, p.batch, p.heads, p.queries, p.head_dim) {}
+};
 
 template <class Real>
-Real dot(const std::vector<Real>& a, const std::vector<Real>& b) {
-  Real sum = 0;
-  for (std::size_t c = 0; c < a.size(); ++c) sum += a[c] * b[c];
-  return sum;
-}
-
-template <class Real>
-void add(std::vector<Real>& to, Real factor, const std::vector<Real>& line) {
+void add(std::vector<Real>& to, Real factor, const Real* line) {
   for (std::size_t c = 0; c < to.size(); ++c) to[c] += factor * line[c];
 }
 
@@ -54,19 +71,19 @@ struct Row {
 };
 
 template <class How>
-Row<typename How::Real> row_of(const Problem& p, const Tensors& t, const substrate::View& d_o, int b, int h, int i) {
+Row<typename How::Real> row_of(const Problem& p, const Numbers<typename How::Real>& t, int b, int h, int i) {
   using Real = typename How::Real;
-  const int d = p.head_dim;
+  const auto d = static_cast<std::size_t>(p.head_dim);
   const int kv = p.kv_head(h);
   const auto keys = static_cast<std::size_t>(p.visible(i));
-  Row<Real> row{std::vector<Real>(static_cast<std::size_t>(d))};
+  Row<Real> row{std::vector<Real>(d)};
   if (keys == 0) return row;
-  const std::vector<Real> q = line_of<Real>(t.q, b, h, i, d);
-  const std::vector<Real> g = line_of<Real>(d_o, b, h, i, d);
+  const Real* const q = t.q.at(b, h, static_cast<std::size_t>(i));
+  const Real* const g = t.g.at(b, h, static_cast<std::size_t>(i));
   std::vector<Real> weight(keys), dp(keys);
   for (std::size_t j = 0; j < keys; ++j) {
-    weight[j] = static_cast<Real>(p.scale) * dot(q, line_of<Real>(t.k, b, kv, static_cast<int>(j), d));
-    dp[j] = How::stored(dot(g, line_of<Real>(t.v, b, kv, static_cast<int>(j), d)), p.dtype);
+    weight[j] = static_cast<Real>(p.scale) * dot(q, t.k.at(b, kv, j), d);
+    dp[j] = How::stored(dot(g, t.v.at(b, kv, j), d), p.dtype);
   }
   const Real top = *std::ranges::max_element(weight);
   Real sum = 0;
@@ -78,7 +95,7 @@ Row<typename How::Real> row_of(const Problem& p, const Tensors& t, const substra
   }
   for (std::size_t j = 0; j < keys; ++j) {
     const Real ds = How::stored(weight[j] * (dp[j] - row.dots), p.dtype);
-    add(row.d_q, static_cast<Real>(p.scale) * ds, line_of<Real>(t.k, b, kv, static_cast<int>(j), d));
+    add(row.d_q, static_cast<Real>(p.scale) * ds, t.k.at(b, kv, j));
   }
   for (Real& value : row.d_q) value = How::stored(value, p.dtype);
   return row;
@@ -91,23 +108,23 @@ struct Column {
 
 // LSE and D of every query are given, [B, Hq, N].
 template <class How>
-Column<typename How::Real> column_of(const Problem& p, const Tensors& t, const substrate::View& d_o,
+Column<typename How::Real> column_of(const Problem& p, const Numbers<typename How::Real>& t,
                                      const std::vector<double>& lse, const std::vector<double>& dots, int b, int kv,
                                      int j) {
   using Real = typename How::Real;
-  const int d = p.head_dim;
-  Column<Real> column{std::vector<Real>(static_cast<std::size_t>(d)), std::vector<Real>(static_cast<std::size_t>(d))};
-  const std::vector<Real> k = line_of<Real>(t.k, b, kv, j, d);
-  const std::vector<Real> v = line_of<Real>(t.v, b, kv, j, d);
+  const auto d = static_cast<std::size_t>(p.head_dim);
+  Column<Real> column{std::vector<Real>(d), std::vector<Real>(d)};
+  const Real* const k = t.k.at(b, kv, static_cast<std::size_t>(j));
+  const Real* const v = t.v.at(b, kv, static_cast<std::size_t>(j));
   for (int h = kv * p.group(); h < (kv + 1) * p.group(); ++h) {
     for (int i = 0; i < p.queries; ++i) {
       if (p.visible(i) <= j) continue;
       const auto at = static_cast<std::size_t>((static_cast<std::int64_t>(b) * p.heads + h) * p.queries + i);
-      const std::vector<Real> q = line_of<Real>(t.q, b, h, i, d);
-      const std::vector<Real> g = line_of<Real>(d_o, b, h, i, d);
-      const Real score = static_cast<Real>(p.scale) * dot(q, k);
+      const Real* const q = t.q.at(b, h, static_cast<std::size_t>(i));
+      const Real* const g = t.g.at(b, h, static_cast<std::size_t>(i));
+      const Real score = static_cast<Real>(p.scale) * dot(q, k, d);
       const Real weight = How::stored(std::exp(score - static_cast<Real>(lse[at])), p.dtype);
-      const Real dp = How::stored(dot(g, v), p.dtype);
+      const Real dp = How::stored(dot(g, v, d), p.dtype);
       const Real ds = How::stored(weight * (dp - static_cast<Real>(dots[at])), p.dtype);
       add(column.d_v, weight, g);
       add(column.d_k, static_cast<Real>(p.scale) * ds, q);
@@ -145,22 +162,32 @@ GradientReference::GradientReference(const Problem& problem, const Tensors& inpu
   const std::size_t all = static_cast<std::size_t>(p.batch) * p.heads * p.queries;
   std::vector<double> lse(all), dots(all), naive_lse(all), naive_dots(all);
 
-  double error = 0;
-  for (int b = 0; b < p.batch; ++b) {
-    for (int h = 0; h < p.heads; ++h) {
-      for (const int i : rows) {
-        Row<double> exact = row_of<Exact>(p, inputs, d_o, b, h, i);
-        const Row<float> naive = row_of<Naive>(p, inputs, d_o, b, h, i);
-        error = std::max(error, largest_difference(exact.d_q, naive.d_q));
-        const auto at = static_cast<std::size_t>((static_cast<std::int64_t>(b) * p.heads + h) * p.queries + i);
-        lse[at] = exact.lse;
-        dots[at] = exact.dots;
-        naive_lse[at] = static_cast<double>(naive.lse);
-        naive_dots[at] = static_cast<double>(naive.dots);
-        d_q_.lines.push_back({b, h, i, std::move(exact.d_q)});
-      }
-    }
-  }
+  const Numbers<double> exact_of(p, inputs, d_o);
+  const Numbers<float> naive_of(p, inputs, d_o);
+  // Lines are in the order of [batch, heads, indices]; the last are begun first, because last queries see most.
+  const auto each_line = [&](Part& part, int heads, const std::vector<int>& indices, const auto& body) {
+    const auto count = static_cast<std::size_t>(p.batch) * static_cast<std::size_t>(heads) * indices.size();
+    part.lines.resize(count);
+    std::vector<double> errors(count);
+    in_parallel(static_cast<std::int64_t>(count), [&](std::int64_t task) {
+      const std::size_t at = count - 1 - static_cast<std::size_t>(task);
+      const auto head = static_cast<int>(at / indices.size());
+      errors[at] = body(at, head / heads, head % heads, indices[at % indices.size()]);
+    });
+    return *std::ranges::max_element(errors);
+  };
+  const double error = each_line(d_q_, p.heads, rows, [&](std::size_t line, int b, int h, int i) {
+    Row<double> exact = row_of<Exact>(p, exact_of, b, h, i);
+    const Row<float> naive = row_of<Naive>(p, naive_of, b, h, i);
+    const double found = largest_difference(exact.d_q, naive.d_q);
+    const auto at = static_cast<std::size_t>((static_cast<std::int64_t>(b) * p.heads + h) * p.queries + i);
+    lse[at] = exact.lse;
+    dots[at] = exact.dots;
+    naive_lse[at] = static_cast<double>(naive.lse);
+    naive_dots[at] = static_cast<double>(naive.dots);
+    d_q_.lines[line] = {b, h, i, std::move(exact.d_q)};
+    return found;
+  });
   finish(d_q_, error);
 
   std::vector<int> keys;
@@ -171,31 +198,31 @@ GradientReference::GradientReference(const Problem& problem, const Tensors& inpu
     turned.queries = p.keys;
     turned.keys = p.queries;
     keys = checked_rows(turned, seed + 1);
-    for (int b = 0; b < p.batch; ++b) {
-      for (int h = 0; h < p.heads; ++h) {
-        for (int i = 0; i < p.queries; ++i) {
-          const auto at = static_cast<std::size_t>((static_cast<std::int64_t>(b) * p.heads + h) * p.queries + i);
-          lse[at] = naive_lse[at] = static_cast<double>(inputs.lse_at(p, b, h, i));
-          dots[at] = naive_dots[at] =
-              dot(line_of<double>(inputs.o, b, h, i, p.head_dim), line_of<double>(d_o, b, h, i, p.head_dim));
-        }
+    in_parallel(std::int64_t{p.batch} * p.heads, [&](std::int64_t head) {
+      const auto b = static_cast<int>(head / p.heads);
+      const auto h = static_cast<int>(head % p.heads);
+      const auto d = static_cast<std::size_t>(p.head_dim);
+      std::vector<double> o(d);
+      for (int i = 0; i < p.queries; ++i) {
+        const auto at = static_cast<std::size_t>(head * p.queries + i);
+        lse[at] = naive_lse[at] = static_cast<double>(inputs.lse_at(p, b, h, i));
+        read_rows(inputs.o, b, h, i, 1, p.head_dim, o.data());
+        dots[at] = naive_dots[at] = dot(o.data(), exact_of.g.at(b, h, static_cast<std::size_t>(i)), d);
       }
-    }
+    });
   }
-  double k_error = 0;
-  double v_error = 0;
-  for (int b = 0; b < p.batch; ++b) {
-    for (int kv = 0; kv < p.kv_heads; ++kv) {
-      for (const int j : keys) {
-        Column<double> exact = column_of<Exact>(p, inputs, d_o, lse, dots, b, kv, j);
-        const Column<float> naive = column_of<Naive>(p, inputs, d_o, naive_lse, naive_dots, b, kv, j);
-        k_error = std::max(k_error, largest_difference(exact.d_k, naive.d_k));
-        v_error = std::max(v_error, largest_difference(exact.d_v, naive.d_v));
-        d_k_.lines.push_back({b, kv, j, std::move(exact.d_k)});
-        d_v_.lines.push_back({b, kv, j, std::move(exact.d_v)});
-      }
-    }
-  }
+  d_v_.lines.resize(static_cast<std::size_t>(p.batch) * static_cast<std::size_t>(p.kv_heads) * keys.size());
+  std::vector<double> v_errors(d_v_.lines.size());
+  const double k_error = each_line(d_k_, p.kv_heads, keys, [&](std::size_t line, int b, int kv, int j) {
+    Column<double> exact = column_of<Exact>(p, exact_of, lse, dots, b, kv, j);
+    const Column<float> naive = column_of<Naive>(p, naive_of, naive_lse, naive_dots, b, kv, j);
+    const double found = largest_difference(exact.d_k, naive.d_k);
+    v_errors[line] = largest_difference(exact.d_v, naive.d_v);
+    d_k_.lines[line] = {b, kv, j, std::move(exact.d_k)};
+    d_v_.lines[line] = {b, kv, j, std::move(exact.d_v)};
+    return found;
+  });
+  const double v_error = *std::ranges::max_element(v_errors);
   finish(d_k_, k_error);
   finish(d_v_, v_error);
 }

@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 
+#include "impls/attention/rows_in_parallel.h"
 #include "impls/substrate/random.h"
 
 namespace assay::attention {
@@ -14,86 +15,88 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// One row of a tensor as numbers.
-template <class T>
-void read_row(const substrate::View& from, int b, int h, int row, std::vector<T>& to) {
-  if (from.dtype == DType::f32) {
-    const auto* p = reinterpret_cast<const float*>(from.at(b, h, row));
-    for (std::size_t c = 0; c < to.size(); ++c) to[c] = static_cast<T>(p[c]);
-  } else if (from.dtype == DType::bf16) {
-    const auto* p = reinterpret_cast<const substrate::BFloat16*>(from.at(b, h, row));
-    for (std::size_t c = 0; c < to.size(); ++c) to[c] = static_cast<T>(substrate::to_float(p[c]));
-  } else {
-    const auto* p = reinterpret_cast<const substrate::Float16*>(from.at(b, h, row));
-    for (std::size_t c = 0; c < to.size(); ++c) to[c] = static_cast<T>(substrate::to_float(p[c]));
+// K and V of keys [0, keys) of a head as numbers, for every query that sees them.
+template <class Real>
+struct KeyHead {
+  std::vector<Real> k, v;
+  std::size_t d;
+
+  KeyHead(const Problem& problem, const Tensors& tensors, int b, int kv, int keys)
+      : k(static_cast<std::size_t>(keys) * static_cast<std::size_t>(problem.head_dim)),
+        v(k.size()),
+        d(static_cast<std::size_t>(problem.head_dim)) {
+    read_rows(tensors.k, b, kv, 0, keys, problem.head_dim, k.data());
+    read_rows(tensors.v, b, kv, 0, keys, problem.head_dim, v.data());
   }
-}
+  const Real* key(std::size_t j) const { return k.data() + j * d; }
+  const Real* value(std::size_t j) const { return v.data() + j * d; }
+};
 
-}  // namespace
-
-ExactRow exact_row(const Problem& problem, const Tensors& tensors, int b, int h, int row) {
-  const int visible = problem.visible(row);
-  const int kv = problem.kv_head(h);
-  const std::size_t d = static_cast<std::size_t>(problem.head_dim);
-  ExactRow out{std::vector<double>(d, 0.0), -kInfinity};
+ExactRow exact_row_of(const Problem& problem, const Tensors& tensors, const KeyHead<double>& head, int b, int h,
+                      int row) {
+  const auto visible = static_cast<std::size_t>(problem.visible(row));
+  ExactRow out{std::vector<double>(head.d, 0.0), -kInfinity};
   if (visible == 0) return out;
-
-  std::vector<double> q(d), line(d), score(static_cast<std::size_t>(visible));
-  read_row(tensors.q, b, h, row, q);
+  std::vector<double> q(head.d), score(visible);
+  read_rows(tensors.q, b, h, row, 1, problem.head_dim, q.data());
   double largest = -kInfinity;
-  for (int j = 0; j < visible; ++j) {
-    read_row(tensors.k, b, kv, j, line);
-    double dot = 0;
-    for (std::size_t c = 0; c < d; ++c) dot += q[c] * line[c];
-    score[static_cast<std::size_t>(j)] = static_cast<double>(problem.scale) * dot;
-    largest = std::max(largest, score[static_cast<std::size_t>(j)]);
+  for (std::size_t j = 0; j < visible; ++j) {
+    score[j] = static_cast<double>(problem.scale) * dot(q.data(), head.key(j), head.d);
+    largest = std::max(largest, score[j]);
   }
   double sum = 0;
-  for (int j = 0; j < visible; ++j) {
-    const double weight = std::exp(score[static_cast<std::size_t>(j)] - largest);
+  for (std::size_t j = 0; j < visible; ++j) {
+    const double weight = std::exp(score[j] - largest);
     sum += weight;
-    read_row(tensors.v, b, kv, j, line);
-    for (std::size_t c = 0; c < d; ++c) out.o[c] += weight * line[c];
+    const double* const value = head.value(j);
+    for (std::size_t c = 0; c < head.d; ++c) out.o[c] += weight * value[c];
   }
   for (double& o : out.o) o /= sum;
   out.lse = largest + std::log(sum);
   return out;
 }
 
-NaiveRow naive_row(const Problem& problem, const Tensors& tensors, int b, int h, int row) {
-  const int visible = problem.visible(row);
-  const int kv = problem.kv_head(h);
+NaiveRow naive_row_of(const Problem& problem, const Tensors& tensors, const KeyHead<float>& head, int b, int h,
+                      int row) {
+  const auto visible = static_cast<std::size_t>(problem.visible(row));
   const auto rounded = [&](float x) {
     if (problem.dtype == DType::bf16) return substrate::to_float(substrate::to_bf16(x));
     return problem.dtype == DType::f16 ? substrate::to_float(substrate::to_f16(x)) : x;
   };
-  const std::size_t d = static_cast<std::size_t>(problem.head_dim);
-  NaiveRow out{std::vector<float>(d, 0.0F), -std::numeric_limits<float>::infinity()};
+  NaiveRow out{std::vector<float>(head.d, 0.0F), -std::numeric_limits<float>::infinity()};
   if (visible == 0) return out;
-
-  std::vector<float> q(d), line(d), score(static_cast<std::size_t>(visible));
-  read_row(tensors.q, b, h, row, q);
+  std::vector<float> q(head.d), score(visible);
+  read_rows(tensors.q, b, h, row, 1, problem.head_dim, q.data());
   float largest = -std::numeric_limits<float>::infinity();
-  for (int j = 0; j < visible; ++j) {
-    read_row(tensors.k, b, kv, j, line);
-    float dot = 0;
-    for (std::size_t c = 0; c < d; ++c) dot += q[c] * line[c];
-    score[static_cast<std::size_t>(j)] = problem.scale * dot;
-    largest = std::max(largest, score[static_cast<std::size_t>(j)]);
+  for (std::size_t j = 0; j < visible; ++j) {
+    score[j] = problem.scale * dot(q.data(), head.key(j), head.d);
+    largest = std::max(largest, score[j]);
   }
   float sum = 0;
   for (float& s : score) {
     s = std::exp(s - largest);
     sum += s;
   }
-  for (int j = 0; j < visible; ++j) {
-    const float weight = rounded(score[static_cast<std::size_t>(j)] / sum);
-    read_row(tensors.v, b, kv, j, line);
-    for (std::size_t c = 0; c < d; ++c) out.o[c] += weight * line[c];
+  for (std::size_t j = 0; j < visible; ++j) {
+    const float weight = rounded(score[j] / sum);
+    const float* const value = head.value(j);
+    for (std::size_t c = 0; c < head.d; ++c) out.o[c] += weight * value[c];
   }
   for (float& o : out.o) o = rounded(o);
   out.lse = largest + std::log(sum);
   return out;
+}
+
+}  // namespace
+
+ExactRow exact_row(const Problem& problem, const Tensors& tensors, int b, int h, int row) {
+  const KeyHead<double> head(problem, tensors, b, problem.kv_head(h), problem.visible(row));
+  return exact_row_of(problem, tensors, head, b, h, row);
+}
+
+NaiveRow naive_row(const Problem& problem, const Tensors& tensors, int b, int h, int row) {
+  const KeyHead<float> head(problem, tensors, b, problem.kv_head(h), problem.visible(row));
+  return naive_row_of(problem, tensors, head, b, h, row);
 }
 
 std::vector<int> checked_rows(const Problem& problem, std::uint64_t seed) {
@@ -129,29 +132,53 @@ double half_ulp(double value, DType dtype) {
 }  // namespace
 
 Reference::Reference(const Problem& problem, const Tensors& inputs, std::uint64_t seed) : problem_(problem) {
-  double o_error = 0;
-  double lse_error = 0;
-  double largest = 0;
   const std::vector<int> rows = checked_rows(problem, seed);
-  for (int b = 0; b < problem.batch; ++b) {
-    for (int h = 0; h < problem.heads; ++h) {
-      for (const int row : rows) {
-        ExactRow exact = exact_row(problem, inputs, b, h, row);
-        const NaiveRow naive = naive_row(problem, inputs, b, h, row);
-        for (std::size_t c = 0; c < exact.o.size(); ++c) {
-          o_error = std::max(o_error, std::abs(static_cast<double>(naive.o[c]) - exact.o[c]));
-        }
-        for (const double value : exact.o) largest = std::max(largest, std::abs(value));
+  // A task is some rows of all query heads of a key head, so that its keys become numbers once. 64 tasks or more keep
+  // any machine's CPUs busy.
+  const auto heads = static_cast<std::size_t>(problem.batch) * static_cast<std::size_t>(problem.kv_heads);
+  const std::size_t parts = std::clamp<std::size_t>(64 / std::max<std::size_t>(heads, 1), 1, (rows.size() + 7) / 8);
+  struct Found {
+    double o_error = 0, lse_error = 0, largest = 0;
+  };
+  std::vector<Found> found(heads * parts);
+  rows_.resize(static_cast<std::size_t>(problem.batch) * static_cast<std::size_t>(problem.heads) * rows.size());
+  in_parallel(static_cast<std::int64_t>(found.size()), [&](std::int64_t task) {
+    const std::size_t head = static_cast<std::size_t>(task) / parts;
+    // The last rows see the most keys: they come first.
+    const std::size_t part = parts - 1 - static_cast<std::size_t>(task) % parts;
+    const std::size_t first = rows.size() * part / parts;
+    const std::size_t end = rows.size() * (part + 1) / parts;
+    if (first == end) return;
+    const auto b = static_cast<int>(head) / problem.kv_heads;
+    const int kv = static_cast<int>(head) % problem.kv_heads;
+    const int seen = problem.visible(rows[end - 1]);
+    const KeyHead<double> exact_head(problem, inputs, b, kv, seen);
+    const KeyHead<float> naive_head(problem, inputs, b, kv, seen);
+    Found& own = found[static_cast<std::size_t>(task)];
+    for (int h = kv * problem.group(); h < (kv + 1) * problem.group(); ++h) {
+      for (std::size_t r = first; r < end; ++r) {
+        ExactRow exact = exact_row_of(problem, inputs, exact_head, b, h, rows[r]);
+        const NaiveRow naive = naive_row_of(problem, inputs, naive_head, b, h, rows[r]);
+        for (std::size_t c = 0; c < exact.o.size(); ++c)
+          own.o_error = std::max(own.o_error, std::abs(static_cast<double>(naive.o[c]) - exact.o[c]));
+        for (const double value : exact.o) own.largest = std::max(own.largest, std::abs(value));
         if (std::isfinite(exact.lse))
-          lse_error = std::max(lse_error, std::abs(static_cast<double>(naive.lse) - exact.lse));
-        rows_.push_back({b, h, row, std::move(exact)});
+          own.lse_error = std::max(own.lse_error, std::abs(static_cast<double>(naive.lse) - exact.lse));
+        const std::size_t row_of_heads = static_cast<std::size_t>(b * problem.heads + h);
+        rows_[row_of_heads * rows.size() + r] = {b, h, rows[r], std::move(exact)};
       }
     }
+  });
+  Found all;
+  for (const Found& each : found) {
+    all.o_error = std::max(all.o_error, each.o_error);
+    all.lse_error = std::max(all.lse_error, each.lse_error);
+    all.largest = std::max(all.largest, each.largest);
   }
   // Few outputs lie in the highest binade, and naive may round those few luckily: the yardstick is never less than the
   // half unit in the last place that storing the largest output costs any kernel.
-  o_tolerance_ = 2 * std::max(o_error, half_ulp(largest, problem.dtype)) + 1e-5;
-  lse_tolerance_ = 2 * lse_error + 1e-5;
+  o_tolerance_ = 2 * std::max(all.o_error, half_ulp(all.largest, problem.dtype)) + 1e-5;
+  lse_tolerance_ = 2 * all.lse_error + 1e-5;
 }
 
 harness::Check Reference::compare(const Tensors& outputs) const {

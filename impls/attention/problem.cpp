@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "impls/attention/rows_in_parallel.h"
 #include "impls/substrate/random.h"
 
 namespace assay::attention {
@@ -58,24 +59,27 @@ Storage::Storage(const Problem& p)
       tensors_{view(p, q_, p.heads, p.queries), view(p, k_, p.kv_heads, p.keys), view(p, v_, p.kv_heads, p.keys),
                view(p, o_, p.heads, p.queries), lse_.data()} {}
 
-void draw_inputs(const Problem& p, InputLaw law, std::uint64_t seed, const Tensors& tensors) {
-  substrate::Random random(seed);
-  const auto draw = [&](const substrate::View& to, int heads, int rows) {
-    for (int b = 0; b < p.batch; ++b) {
-      for (int h = 0; h < heads; ++h) {
-        for (int r = 0; r < rows; ++r) {
-          for (int c = 0; c < p.head_dim; ++c) {
-            double value = random.normal();
-            if (law == InputLaw::outlier && random.below(1000) == 0) value += 10.0 * random.normal();
-            to.store(b, h, r, c, static_cast<float>(value));
-          }
-        }
+void draw_tensor(const substrate::View& to, int batch, int heads, int rows, int columns, InputLaw law,
+                 std::uint64_t seed) {
+  in_parallel(std::int64_t{batch} * heads, [&](std::int64_t each) {
+    const auto b = static_cast<int>(each / heads);
+    const auto h = static_cast<int>(each % heads);
+    substrate::Random random(seed + 0xd1342543de82ef95ULL * static_cast<std::uint64_t>(each + 1));
+    for (int r = 0; r < rows; ++r) {
+      for (int c = 0; c < columns; ++c) {
+        double value = random.normal();
+        if (law == InputLaw::outlier && random.below(1000) == 0) value += 10.0 * random.normal();
+        to.store(b, h, r, c, static_cast<float>(value));
       }
     }
-  };
-  draw(tensors.q, p.heads, p.queries);
-  draw(tensors.k, p.kv_heads, p.keys);
-  draw(tensors.v, p.kv_heads, p.keys);
+  });
+}
+
+void draw_inputs(const Problem& p, InputLaw law, std::uint64_t seed, const Tensors& tensors) {
+  substrate::Random of_tensors(seed);
+  draw_tensor(tensors.q, p.batch, p.heads, p.queries, p.head_dim, law, of_tensors.bits());
+  draw_tensor(tensors.k, p.batch, p.kv_heads, p.keys, p.head_dim, law, of_tensors.bits());
+  draw_tensor(tensors.v, p.batch, p.kv_heads, p.keys, p.head_dim, law, of_tensors.bits());
 }
 
 }  // namespace assay::attention

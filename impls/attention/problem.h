@@ -89,6 +89,10 @@ class Storage {
 enum class InputLaw { normal, outlier };
 
 // Q, K, V from N(0,1), or N(0,1) + N(0,100) * Bernoulli(0.001) (FlashAttention-3, section 4.3), rounded to the dtype.
+// The same for any number of CPUs, on all of which it is done.
 void draw_inputs(const Problem& problem, InputLaw law, std::uint64_t seed, const Tensors& tensors);
+// One tensor [batch, heads, rows, columns] of that law.
+void draw_tensor(const substrate::View& to, int batch, int heads, int rows, int columns, InputLaw law,
+                 std::uint64_t seed);
 
 }  // namespace assay::attention

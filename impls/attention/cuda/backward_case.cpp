@@ -11,7 +11,6 @@
 #include "impls/attention/gradients.h"
 #include "impls/attention/oracle.h"
 #include "impls/attention/registration.h"
-#include "impls/substrate/random.h"
 
 namespace assay::attention::cuda {
 namespace {
@@ -43,12 +42,7 @@ struct Backward {
     reference.reset();
     draw_inputs(p, law, seed, storage.tensors());
     tensors.upload(p, storage.tensors());
-    substrate::Random random(seed ^ 0x64655f6fULL);
-    for (int b = 0; b < p.batch; ++b)
-      for (int h = 0; h < p.heads; ++h)
-        for (int i = 0; i < p.queries; ++i)
-          for (int c = 0; c < p.head_dim; ++c)
-            gradients.tensors().o.store(b, h, i, c, static_cast<float>(random.normal()));
+    draw_tensor(gradients.tensors().o, p.batch, p.heads, p.queries, p.head_dim, InputLaw::normal, seed ^ 0x64655f6fULL);
     gradient.o.upload(gradients.output());
     technique.forward(tensors.forward(p));
     tensors.download(storage);

@@ -11,7 +11,6 @@
 #include "impls/attention/gradients.h"
 #include "impls/attention/oracle.h"
 #include "impls/attention/registration.h"
-#include "impls/substrate/random.h"
 
 namespace assay::attention::cuda {
 namespace {
@@ -89,11 +88,8 @@ struct BackwardBatch : Batch {
     gradient_references.clear();
     for (std::size_t b = 0; b < gradients.size(); ++b) {
       const Problem& one = packed.sequences[b];
-      substrate::Random random(seed_of(b) ^ 0x64655f6fULL);
-      for (int h = 0; h < one.heads; ++h)
-        for (int i = 0; i < one.queries; ++i)
-          for (int c = 0; c < one.head_dim; ++c)
-            gradients[b].tensors().o.store(0, h, i, c, static_cast<float>(random.normal()));
+      draw_tensor(gradients[b].tensors().o, 1, one.heads, one.queries, one.head_dim, InputLaw::normal,
+                  seed_of(b) ^ 0x64655f6fULL);
     }
     packed.upload(&Tensors::o, gradients, gradient.o);
     run();

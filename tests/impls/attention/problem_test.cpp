@@ -2,11 +2,14 @@
 #include "impls/attention/problem.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
+#include "impls/attention/gradients.h"
 #include "impls/attention/oracle.h"
 #include "impls/attention/tiles.h"
 
@@ -108,6 +111,31 @@ TEST(Oracle, ANaNAnywhereFails) {
   EXPECT_LE(reference.compare(t).error, 1);
   t.o.store(0, 0, 3, 2, std::numeric_limits<float>::quiet_NaN());
   EXPECT_GT(reference.compare(t).error, 1);
+}
+
+// Inputs and oracles are made on all CPUs; a result that depended on their number could not be made again.
+TEST(Oracle, IsTheSameOnOneCpuAndOnAll) {
+  const Problem p = aligned({.batch = 2, .queries = 33, .keys = 50, .heads = 4, .kv_heads = 2, .head_dim = 12});
+  cpu_set_t all;
+  ASSERT_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+  const auto found_on = [&](const cpu_set_t& cpus) {
+    sched_setaffinity(0, sizeof cpus, &cpus);
+    Storage storage(p), gradients(p);
+    const Tensors& t = storage.tensors();
+    const Tensors& g = gradients.tensors();
+    draw_inputs(p, InputLaw::outlier, 3, t);
+    draw_tensor(g.o, p.batch, p.heads, p.queries, p.head_dim, InputLaw::normal, 4);
+    std::string found(reinterpret_cast<const char*>(t.k.data), 64);
+    found += Reference(p, t, 5).compare(t).detail;
+    found += GradientReference(p, t, g.o, 6).compare({.d_o = g.o, .d_q = g.q, .d_k = g.k, .d_v = g.v}).detail;
+    sched_setaffinity(0, sizeof all, &all);
+    return found;
+  };
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  for (std::size_t cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++cpu)
+    if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
+  EXPECT_EQ(found_on(one), found_on(all));
 }
 
 TEST(Oracle, SampledRowsHoldBothEndsAndTileEdges) {
