@@ -461,6 +461,8 @@ class Run {
         ++summary_.skipped;
       else if (succeeded_[i] || done_.contains({keys_[i], 0}))
         ++summary_.ok;
+      else if (summary_.interrupted)
+        summary_.not_reached.push_back(keys_[i]);
     }
     summary_.jobs = jobs_done_;
     if (was_finished_ && jobs_done_ == 0) return summary_;

@@ -51,6 +51,7 @@ struct RunSummary {
   std::size_t ok = 0;
   std::size_t failed = 0;
   std::size_t skipped = 0;
+  std::vector<std::string> not_reached;  // keys of the cases that an interrupted run has nothing of
   std::vector<std::string> warnings;
 };
 

@@ -324,6 +324,9 @@ void run(const RunArguments& given, Context& context) {
   if (summary.interrupted) {
     fmt::print(stderr, "interrupted: everything measured is kept; go on with: assay run --resume {} --db {}\n",
                summary.run_id.substr(0, 8), context.database);
+    if (!summary.not_reached.empty())
+      fmt::print(stderr, "not reached: {} of {} cases\n  {}\n", summary.not_reached.size(), summary.cases,
+                 fmt::join(summary.not_reached, "\n  "));
     context.exit_code = 130;
     return;
   }

@@ -317,6 +317,20 @@ TEST_F(RunnerTest, StopsInOrderOnInterruptAndResumesWhatIsMissing) {
   EXPECT_EQ(store.find_run(first.run_id).status, "finished");
 }
 
+TEST_F(RunnerTest, NamesTheCasesThatAnInterruptedRunDidNotReach) {
+  auto store = results_db::Store::open(database(), results_db::Open::create);
+  RunOptions checking = options();
+  checking.check_only = true;
+  const RunSummary summary = run_suite(store, suite_of("none,wrong,noisy,absent"), checking, [&](const Progress& now) {
+    if (now.gated != nullptr && now.case_key.find("fault=wrong") != std::string::npos) raise(SIGINT);
+  });
+  ASSERT_TRUE(summary.interrupted);
+  ASSERT_EQ(summary.not_reached.size(), 2U);
+  EXPECT_NE(summary.not_reached[0].find("fault=noisy"), std::string::npos) << summary.not_reached[0];
+  EXPECT_NE(summary.not_reached[1].find("fault=absent"), std::string::npos) << summary.not_reached[1];
+  EXPECT_TRUE(run_suite(store, suite_of("none"), checking).not_reached.empty());
+}
+
 TEST_F(RunnerTest, ResumeDoesNotTimeWhatFailedBefore) {
   auto store = results_db::Store::open(database(), results_db::Open::create);
   const Suite suite = suite_of("wrong,crash-when-timed,absent,none", 3);
