@@ -35,7 +35,8 @@ struct Implementation {
   // Works in virtual time without being a program over ranks (an event model): its timer is `virtual`, it is gated, and
   // it calls State::project.
   bool projects = false;
-  bool verified = true;  // false: has not yet run on its hardware; `assay list` says `unverified`
+  bool verified = true;    // false: has not yet run on its hardware; `assay list` says `unverified`
+  std::string needs = {};  // what of the backend's machines and libraries, where not every one will do
 };
 
 struct Technique {

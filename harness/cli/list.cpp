@@ -48,13 +48,19 @@ void add_list(CLI::App& app, Context& context) {
   list->add_option("name", given->request.names, "show these in detail");
   list->add_option("--family", given->request.families, "only this family: its folder or the folder's last part")
       ->allow_extra_args(false);
+  list->add_flag("--unverified", given->request.unverified,
+                 "only techniques that have not yet run on their hardware, with what they need and their variants");
   list->footer(
       "Examples:\n"
       "  assay list                                    every technique, where it runs, its gate's mutation score\n"
       "  assay list techniques flash-attention-2       its axes, defaults and implementations\n"
       "  assay list suites quick                       the cases of a suite\n"
       "  assay list techniques --family sequence --json");
-  list->callback([given, &context] { lister_of(given->kind)(given->request, context); });
+  list->callback([given, &context] {
+    if (given->request.unverified && given->kind != "techniques")
+      throw UserError("list: --unverified is of techniques");
+    lister_of(given->kind)(given->request, context);
+  });
 }
 
 }  // namespace assay::cli

@@ -10,6 +10,7 @@ namespace assay::cli {
 struct ListRequest {
   std::vector<std::string> names;     // empty: all in one table; else each in detail
   std::vector<std::string> families;  // folder or its last part; empty: all
+  bool unverified = false;            // of techniques: only what has not yet run on its hardware, with its variants
 };
 
 void list_techniques(const ListRequest& request, const Context& context);

@@ -35,6 +35,12 @@ std::vector<const Technique*> chosen(const ListRequest& request) {
            std::none_of(request.families.begin(), request.families.end(),
                         [&](const std::string& family) { return harness::in_family(technique->id, family); });
   });
+  const auto unverified = [](const Implementation& held) { return !held.verified; };
+  if (request.unverified) {
+    std::erase_if(
+        all, [&](const Technique* technique) { return std::ranges::none_of(technique->implementations, unverified); });
+    return all;
+  }
   if (!all.empty()) return all;
   families.erase(std::unique(families.begin(), families.end()), families.end());
   throw UserError(fmt::format("list: no technique of family {}; there are: {}", fmt::join(request.families, ", "),
@@ -127,6 +133,22 @@ void print_detail(const Technique& technique, const Scores& scores, const Contex
   }
 }
 
+// Every implementation that has not yet run on its hardware, with the values of its axes that choose other code. The
+// same on a terminal of any width: docs/gpu.md has it.
+void print_unverified(const std::vector<const Technique*>& all) {
+  for (const Technique* technique : all) {
+    for (const Implementation& held : technique->implementations) {
+      if (held.verified) continue;
+      fmt::print("{}  {}{}{}\n", technique->id, held.backend,
+                 held.fabrics.empty() ? std::string() : fmt::format(" over {}", fmt::join(held.fabrics, ", ")),
+                 held.needs.empty() ? std::string() : fmt::format(" ({})", held.needs));
+      for (const Axis& axis : held.axes)
+        if (axis.allowed.size() > 1 && axis.name != "inputs")
+          fmt::print("    {}: {}\n", axis.name, values_text(axis, axis.allowed));
+    }
+  }
+}
+
 json to_json(const Value& value) {
   return std::visit([](const auto& held) { return json(held); }, value);
 }
@@ -153,6 +175,7 @@ json to_json(const Technique& technique, const Scores& scores) {
     implementations.push_back({{"backend", held.backend},
                                {"fabrics", held.fabrics},
                                {"verified", held.verified},
+                               {"needs", held.needs},
                                {"source_file", source_of(held)},
                                {"axes", std::move(axes)}});
   }
@@ -177,6 +200,7 @@ void list_techniques(const ListRequest& request, const Context& context) {
     fmt::print("{}\n", json{{"schema_version", list_schema_version}, {"techniques", std::move(list)}}.dump(2));
     return;
   }
+  if (request.unverified) return print_unverified(all);
   if (request.names.empty()) return print_table(all, scores, context);
   for (const Technique* technique : all) {
     if (technique != all.front()) fmt::print("\n");

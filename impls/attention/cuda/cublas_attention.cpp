@@ -121,8 +121,12 @@ const harness::Registration registration({
     .title = "Attention composed of cuBLAS products",
     .paper = "baseline",
     .summary = "Q K^T and P V by cuBLASLt with a softmax kernel between them; scores through memory",
-    .implementations =
-        {{.backend = "cuda", .axes = device_axes(), .run = run, .source_file = __FILE__, .verified = false}},
+    .implementations = {{.backend = "cuda",
+                         .axes = device_axes(),
+                         .run = run,
+                         .source_file = __FILE__,
+                         .verified = false,
+                         .needs = "sm_80, sm_90; cuBLAS"}},
 });
 
 }  // namespace

@@ -111,8 +111,12 @@ const harness::Registration registration({
     .title = "Attention of cuDNN",
     .paper = "baseline",
     .summary = "the fused attention engine that cuDNN's heuristics choose, through its graph API",
-    .implementations =
-        {{.backend = "cuda", .axes = device_axes(), .run = run, .source_file = __FILE__, .verified = false}},
+    .implementations = {{.backend = "cuda",
+                         .axes = device_axes(),
+                         .run = run,
+                         .source_file = __FILE__,
+                         .verified = false,
+                         .needs = "sm_80, sm_90; cuDNN 9"}},
 });
 
 }  // namespace

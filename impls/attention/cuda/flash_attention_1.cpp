@@ -42,7 +42,12 @@ std::vector<harness::Axis> axes() {
 
 const harness::Registration registration({
     .id = "attention/flash-attention-1",
-    .implementations = {{.backend = "cuda", .axes = axes(), .run = run, .source_file = __FILE__, .verified = false}},
+    .implementations = {{.backend = "cuda",
+                         .axes = axes(),
+                         .run = run,
+                         .source_file = __FILE__,
+                         .verified = false,
+                         .needs = "sm_80, sm_90"}},
 });
 
 }  // namespace

@@ -44,8 +44,12 @@ void run(harness::State& state) {
 
 const harness::Registration registration({
     .id = "attention/flash-attention-2",
-    .implementations =
-        {{.backend = "cuda", .axes = axes_of_both_passes(), .run = run, .source_file = __FILE__, .verified = false}},
+    .implementations = {{.backend = "cuda",
+                         .axes = axes_of_both_passes(),
+                         .run = run,
+                         .source_file = __FILE__,
+                         .verified = false,
+                         .needs = "sm_80, sm_90"}},
 });
 
 }  // namespace

@@ -59,8 +59,12 @@ const harness::Registration registration({
     .title = "FlashAttention-3: Fast and Accurate Attention with Asynchrony and Low-precision",
     .paper = "arXiv 2407.08608",
     .summary = "FlashAttention-2 with copies, products and softmax of different warpgroups overlapped; 16 bits",
-    .implementations =
-        {{.backend = "cuda", .axes = axes_of_both_passes(), .run = run, .source_file = __FILE__, .verified = false}},
+    .implementations = {{.backend = "cuda",
+                         .axes = axes_of_both_passes(),
+                         .run = run,
+                         .source_file = __FILE__,
+                         .verified = false,
+                         .needs = "sm_90a"}},
 });
 
 }  // namespace

@@ -22,8 +22,12 @@ const harness::Registration registration({
     .title = "Flash-Decoding for long-context inference",
     .paper = "baseline",
     .summary = "split-KV decode with the query heads of a group packed, partial results merged",
-    .implementations =
-        {{.backend = "cuda", .axes = decode_axes(), .run = run, .source_file = __FILE__, .verified = false}},
+    .implementations = {{.backend = "cuda",
+                         .axes = decode_axes(),
+                         .run = run,
+                         .source_file = __FILE__,
+                         .verified = false,
+                         .needs = "sm_80, sm_90; path sm_90a: sm_90a"}},
 });
 
 }  // namespace

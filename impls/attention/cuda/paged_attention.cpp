@@ -108,8 +108,12 @@ const harness::Registration registration({
     .title = "Efficient Memory Management for Large Language Model Serving with PagedAttention",
     .paper = "arXiv 2309.06180",
     .summary = "split-KV decode through a block table",
-    .implementations =
-        {{.backend = "cuda", .axes = paged_axes(), .run = run, .source_file = __FILE__, .verified = false}},
+    .implementations = {{.backend = "cuda",
+                         .axes = paged_axes(),
+                         .run = run,
+                         .source_file = __FILE__,
+                         .verified = false,
+                         .needs = "sm_80, sm_90; path sm_90a: sm_90a"}},
 });
 
 }  // namespace

@@ -91,7 +91,8 @@ const harness::Registration registration({
                          .axes = norm_axes({"bf16", "fp16"}),
                          .run = run,
                          .source_file = __FILE__,
-                         .verified = false}},
+                         .verified = false,
+                         .needs = "sm_80, sm_90"}},
 });
 
 }  // namespace

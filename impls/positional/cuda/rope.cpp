@@ -82,7 +82,8 @@ const harness::Registration registration({
                          .axes = rope_axes({"bf16", "fp16"}),
                          .run = run,
                          .source_file = __FILE__,
-                         .verified = false}},
+                         .verified = false,
+                         .needs = "sm_80, sm_90"}},
 });
 
 }  // namespace

@@ -71,7 +71,8 @@ const harness::Registration registration({
                          .axes = axes(),
                          .run = run,
                          .source_file = __FILE__,
-                         .verified = false}},
+                         .verified = false,
+                         .needs = "sm_80, sm_90; NCCL 2; a GPU a rank"}},
 });
 
 }  // namespace
