@@ -103,7 +103,8 @@ json to_json(const LaunchRecord& launch) {
     parts.push_back({part.component, part.kind, number(part.value), to_string(part.provenance)});
   json intervals = json::array();
   for (const auto& span : launch.intervals)
-    intervals.push_back({span.lane, span.name, span.start_ps, span.end_ps, span.peer});
+    intervals.push_back({span.lane, span.name, span.start_ps, span.end_ps, span.peer, span.bytes, span.link,
+                         span.posted_ps, span.exposed_ps});
   json kernels = json::array();
   for (const auto& kernel : launch.kernels)
     kernels.push_back({kernel.name, kernel.stream, kernel.start_ns, kernel.duration_ns, kernel.launch_json});
@@ -142,8 +143,15 @@ LaunchRecord launch_from(const json& object) {
                                 .value = number_from(part.at(2)),
                                 .provenance = results_db::provenance_from(part.at(3))});
   for (const auto& span : object.at("intervals"))
-    launch.intervals.push_back(
-        {.lane = span.at(0), .name = span.at(1), .start_ps = span.at(2), .end_ps = span.at(3), .peer = span.at(4)});
+    launch.intervals.push_back({.lane = span.at(0),
+                                .name = span.at(1),
+                                .start_ps = span.at(2),
+                                .end_ps = span.at(3),
+                                .peer = span.at(4),
+                                .bytes = span.at(5),
+                                .link = span.at(6),
+                                .posted_ps = span.at(7),
+                                .exposed_ps = span.at(8)});
   for (const auto& kernel : object.at("kernels"))
     launch.kernels.push_back({.name = kernel.at(0),
                               .stream = kernel.at(1),

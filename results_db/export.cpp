@@ -211,9 +211,15 @@ void export_trace(Store& store, const std::vector<RunRecord>& runs, std::ostream
   };
   // The unit of a trace is the microsecond; picoseconds stay exact as six decimals.
   const auto microseconds = [](std::int64_t ps) { return fmt::format("{}.{:06}", ps / 1'000'000, ps % 1'000'000); };
-  const auto complete = [&](int pid, int tid, const std::string& name, std::int64_t start_ps, std::int64_t length_ps) {
-    event(fmt::format("{{\"ph\":\"X\",\"pid\":{},\"tid\":{},\"name\":{},\"ts\":{},\"dur\":{}}}", pid, tid, dump(name),
-                      microseconds(start_ps), microseconds(length_ps)));
+  const auto complete = [&](int pid, int tid, const std::string& name, std::int64_t start_ps, std::int64_t length_ps,
+                            const std::string& args = {}) {
+    event(fmt::format("{{\"ph\":\"X\",\"pid\":{},\"tid\":{},\"name\":{},\"ts\":{},\"dur\":{}{}}}", pid, tid, dump(name),
+                      microseconds(start_ps), microseconds(length_ps), args));
+  };
+  const auto message_args = [&](const IntervalRecord& half) {
+    if (half.peer.empty()) return std::string();
+    return fmt::format(R"(,"args":{{"peer":{},"bytes":{},"link":{},"posted_us":{},"exposed_us":{}}})", dump(half.peer),
+                       half.bytes, dump(half.link), microseconds(half.posted_ps), microseconds(half.exposed_ps));
   };
   for (const RunRecord& run : runs) {
     for (const CaseRow& row : store.cases_of(run.id)) {
@@ -229,7 +235,7 @@ void export_trace(Store& store, const std::vector<RunRecord>& runs, std::ostream
           return place->second;
         };
         for (const IntervalRecord& span : launch.intervals)
-          complete(process, lane(span.lane), span.name, span.start_ps, span.end_ps - span.start_ps);
+          complete(process, lane(span.lane), span.name, span.start_ps, span.end_ps - span.start_ps, message_args(span));
         // An arrow is drawn from the span that begins at its first end to the one that holds its second.
         for (const Message& message : messages_in(launch.intervals)) {
           if (message.receive == no_interval) continue;

@@ -83,7 +83,12 @@ struct IntervalRecord {
   std::string name;
   std::int64_t start_ps = 0;
   std::int64_t end_ps = 0;
-  std::string peer = {};  // of a message: the rank at its other end, as lanes name it ("rank 4"); else ""
+  // Of half a message, else as here:
+  std::string peer = {};  // the rank at its other end, as lanes name it ("rank 4")
+  std::int64_t bytes = 0;
+  std::string link = {};        // what carries it: node, network, shared memory, MPI ...
+  std::int64_t posted_ps = 0;   // when the program asked for it
+  std::int64_t exposed_ps = 0;  // how long its rank stood waiting for it
 };
 
 // One kernel on a device, from an activity pass (never from a timing launch).

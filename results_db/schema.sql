@@ -174,7 +174,11 @@ CREATE TABLE interval (                -- timelines
   name TEXT NOT NULL,
   start_ps INTEGER NOT NULL,
   end_ps INTEGER NOT NULL,
-  peer TEXT NOT NULL DEFAULT '',       -- of a message: the rank at its other end, as lanes name it
+  peer TEXT NOT NULL DEFAULT '',       -- of half a message: the rank at its other end, as lanes name it
+  bytes INTEGER NOT NULL DEFAULT 0,
+  link TEXT NOT NULL DEFAULT '',       -- what carries it
+  posted_ps INTEGER NOT NULL DEFAULT 0,   -- when the program asked for it
+  exposed_ps INTEGER NOT NULL DEFAULT 0,  -- how long its rank stood waiting for it
   PRIMARY KEY (launch_id, ordinal)
 ) STRICT, WITHOUT ROWID;
 

@@ -36,10 +36,13 @@ Timeline Store::timeline(const std::string& run, std::int64_t case_id, int ordin
     const std::int64_t launch =
         db.number("SELECT id FROM launch WHERE run_id = ? AND case_id = ? AND ordinal = ?", run, case_id, ordinal);
     {
-      Query row(db.prepared(
-          "SELECT lane, name, start_ps, end_ps, peer FROM interval WHERE launch_id = ? ORDER BY ordinal", launch));
+      Query row(
+          db.prepared("SELECT lane, name, start_ps, end_ps, peer, bytes, link, posted_ps, exposed_ps FROM interval "
+                      "WHERE launch_id = ? ORDER BY ordinal",
+                      launch));
       while (row.next())
-        timeline.intervals.push_back({row.text(0), row.text(1), row.integer(2), row.integer(3), row.text(4)});
+        timeline.intervals.push_back({row.text(0), row.text(1), row.integer(2), row.integer(3), row.text(4),
+                                      row.integer(5), row.text(6), row.integer(7), row.integer(8)});
     }
     Query row(db.prepared(
         "SELECT name, stream, start_ns, duration_ns, shape FROM kernel_activity WHERE launch_id = ? ORDER BY ordinal",

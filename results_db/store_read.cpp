@@ -104,10 +104,13 @@ void read_parts(Connection& db, std::int64_t launch_id, LaunchRecord& launch) {
       launch.breakdown.push_back({row.text(0), row.text(1), row.real(2), provenance_from(row.text(3))});
   }
   {
-    Query row(db.prepared(
-        "SELECT lane, name, start_ps, end_ps, peer FROM interval WHERE launch_id = ? ORDER BY ordinal", launch_id));
+    Query row(
+        db.prepared("SELECT lane, name, start_ps, end_ps, peer, bytes, link, posted_ps, exposed_ps FROM interval WHERE "
+                    "launch_id = ? ORDER BY ordinal",
+                    launch_id));
     while (row.next())
-      launch.intervals.push_back({row.text(0), row.text(1), row.integer(2), row.integer(3), row.text(4)});
+      launch.intervals.push_back({row.text(0), row.text(1), row.integer(2), row.integer(3), row.text(4), row.integer(5),
+                                  row.text(6), row.integer(7), row.integer(8)});
   }
   Query row(db.prepared(
       "SELECT name, stream, start_ns, duration_ns, shape FROM kernel_activity WHERE launch_id = ? ORDER BY ordinal",

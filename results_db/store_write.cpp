@@ -145,8 +145,11 @@ std::int64_t Store::Impl::append(const LaunchRecord& launch) {
   ordinal = 0;
   for (const IntervalRecord& span : launch.intervals)
     connection.run(
-        "INSERT INTO interval (launch_id, ordinal, lane, name, start_ps, end_ps, peer) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        id, ordinal++, span.lane, span.name, span.start_ps, span.end_ps, span.peer);
+        "INSERT INTO interval (launch_id, ordinal, lane, name, start_ps, end_ps, peer, bytes, link, posted_ps, "
+        "exposed_ps) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        id, ordinal++, span.lane, span.name, span.start_ps, span.end_ps, span.peer, span.bytes, span.link,
+        span.posted_ps, span.exposed_ps);
   ordinal = 0;
   for (const KernelRecord& kernel : launch.kernels)
     connection.run(

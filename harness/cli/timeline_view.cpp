@@ -228,8 +228,14 @@ json as_json(const Picture& picture) {
     for (const Lane& lane : group.lanes) {
       json intervals = json::array();
       for (const IntervalRecord& each : lane.intervals)
-        intervals.push_back(
-            {{"name", each.name}, {"start_ps", each.start_ps}, {"end_ps", each.end_ps}, {"peer", each.peer}});
+        intervals.push_back({{"name", each.name},
+                             {"start_ps", each.start_ps},
+                             {"end_ps", each.end_ps},
+                             {"peer", each.peer},
+                             {"bytes", each.bytes},
+                             {"link", each.link},
+                             {"posted_ps", each.posted_ps},
+                             {"exposed_ps", each.exposed_ps}});
       lanes.push_back({{"lane", lane.name}, {"busy_ps", lane.busy}, {"intervals", std::move(intervals)}});
     }
   return lanes;

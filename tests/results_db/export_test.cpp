@@ -142,7 +142,7 @@ TEST(Export, DrawsAMessageFromTheSendToTheReceive) {
   Store store = Store::open(scratch.file("a.db"), Open::create);
   store.begin_run(run("r1"));
   LaunchRecord timeline = launch("r1", store.put_case(attention_case()));
-  timeline.intervals = {{"rank 0 / send", "kv", 1'000'000, 2'000'000, "rank 1"},
+  timeline.intervals = {{"rank 0 / send", "kv", 1'000'000, 2'000'000, "rank 1", 4096, "node", 500'000, 250'000},
                         {"rank 1 / receive", "kv", 1'000'000, 2'500'000, "rank 0"}};
   store.append_launch(timeline);
   std::ostringstream out;
@@ -157,6 +157,12 @@ TEST(Export, DrawsAMessageFromTheSendToTheReceive) {
   EXPECT_EQ(of["f"]["tid"], 2);
   EXPECT_EQ(of["f"]["bp"], "e");
   EXPECT_DOUBLE_EQ(of["s"]["ts"].get<double>(), 1);
+  const json half = of["X1"]["args"];
+  EXPECT_EQ(half["peer"], "rank 1");
+  EXPECT_EQ(half["bytes"], 4096);
+  EXPECT_EQ(half["link"], "node");
+  EXPECT_DOUBLE_EQ(half["posted_us"].get<double>(), 0.5);
+  EXPECT_DOUBLE_EQ(half["exposed_us"].get<double>(), 0.25);
 }
 
 TEST(Export, SaysWhenThereIsNoTimeline) {

@@ -166,7 +166,8 @@ std::string dump_of(const std::string& path) {
         "SELECT claim, verdict, ours FROM v_claims ORDER BY 1",
         "SELECT l.run_id, c.key, l.ordinal, hex(s.data) FROM sample s JOIN launch l ON "
         "l.id = s.launch_id JOIN case_ c ON c.id = l.case_id ORDER BY 1, 2, 3",
-        "SELECT run_id, c.key, i.ordinal, lane, i.name, start_ps, end_ps, peer FROM interval i JOIN launch l ON l.id = "
+        "SELECT run_id, c.key, i.ordinal, lane, i.name, start_ps, end_ps, peer, bytes, link, posted_ps, exposed_ps "
+        "FROM interval i JOIN launch l ON l.id = "
         "launch_id JOIN case_ c "
         "ON c.id = case_id ORDER BY 1, 2, 3",
         "SELECT configuration_id, text FROM assumption ORDER BY 1, ordinal"}) {

@@ -192,8 +192,9 @@ TEST(Store, ReturnsRandomLaunchesBitForBit) {
       }
       for (std::size_t p = below(4); p > 0; --p) l.breakdown.push_back({text(), "time", any_double(), provenance()});
       for (std::size_t p = below(4); p > 0; --p)
-        l.intervals.push_back(
-            {text(), text(), static_cast<std::int64_t>(random() / 4), static_cast<std::int64_t>(random() / 4), text()});
+        l.intervals.push_back({text(), text(), static_cast<std::int64_t>(random() / 4),
+                               static_cast<std::int64_t>(random() / 4), text(), static_cast<std::int64_t>(random() / 4),
+                               text(), static_cast<std::int64_t>(below(9)), static_cast<std::int64_t>(below(9))});
       for (std::size_t p = below(3); p > 0; --p)
         l.kernels.push_back({text(), text(), static_cast<std::int64_t>(random()), 5, "{}"});
       l.code_hash = text();
@@ -244,6 +245,10 @@ TEST(Store, ReturnsRandomLaunchesBitForBit) {
       EXPECT_EQ(have.intervals[p].start_ps, want.intervals[p].start_ps);
       EXPECT_EQ(have.intervals[p].end_ps, want.intervals[p].end_ps);
       EXPECT_EQ(have.intervals[p].peer, want.intervals[p].peer);
+      EXPECT_EQ(have.intervals[p].bytes, want.intervals[p].bytes);
+      EXPECT_EQ(have.intervals[p].link, want.intervals[p].link);
+      EXPECT_EQ(have.intervals[p].posted_ps, want.intervals[p].posted_ps);
+      EXPECT_EQ(have.intervals[p].exposed_ps, want.intervals[p].exposed_ps);
     }
     ASSERT_EQ(have.kernels.size(), want.kernels.size());
     for (std::size_t p = 0; p < want.kernels.size(); ++p) {

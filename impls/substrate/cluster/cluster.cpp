@@ -259,6 +259,11 @@ ClusterFabric::~ClusterFabric() = default;
 
 int ClusterFabric::size() const { return setup_.ranks; }
 
+const char* ClusterFabric::link(int from, int to) const {
+  return kind_of_link(setup_.cluster, setup_.placement[static_cast<std::size_t>(from)],
+                      setup_.placement[static_cast<std::size_t>(to)]);
+}
+
 GroupEvents* ClusterFabric::group_events() {
   return simulation_ && simulation_->groups ? &*simulation_->groups : nullptr;
 }

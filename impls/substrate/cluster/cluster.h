@@ -34,6 +34,7 @@ class ClusterFabric final : public Fabric {
   std::string_view name() const override { return "cluster"; }
   bool real() const override { return false; }
   int size() const override;
+  const char* link(int from, int to) const override;
   GroupEvents* group_events() override;
   RunReport run(const Program& program, const TimelineOptions& timeline = {}) override;
 

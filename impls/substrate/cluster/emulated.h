@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "datasets/machine.h"
+#include "impls/substrate/cluster/topology.h"
 #include "impls/substrate/fabric/threads.h"
 
 namespace assay::substrate {
@@ -19,6 +20,7 @@ class EmulatedFabric final : public ThreadsFabric {
   ~EmulatedFabric() override;
 
   std::string_view name() const override { return "emulated"; }
+  const char* link(int from, int to) const override { return kind_of_link(cluster_, from, to); }
 
  protected:
   std::shared_ptr<Delivery> deliver(int from, const Half& source, const Readiness& of_source, int to,

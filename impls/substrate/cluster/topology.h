@@ -14,6 +14,12 @@
 
 namespace assay::substrate {
 
+// What carries a message between two slots of a cluster, in a word.
+inline const char* kind_of_link(const datasets::Cluster& cluster, int from, int to) {
+  if (from == to) return "own memory";
+  return from / cluster.devices_per_node == to / cluster.devices_per_node ? "node" : "network";
+}
+
 class Topology {
  public:
   // `placement[r]` is the slot (node * devices_per_node + device) of rank r. A rank's message to itself moves at half

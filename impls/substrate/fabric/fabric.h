@@ -45,7 +45,12 @@ struct Interval {
   Lane lane = Lane::compute;
   const char* name = "";
   Picoseconds start = 0, end = 0;
-  int peer = -1;  // of a half of a message: the rank at the other end
+  // Of a half of a message, else as here:
+  int peer = -1;  // the rank at the other end
+  std::int64_t bytes = 0;
+  const char* link = "";    // Fabric::link to it
+  Picoseconds posted = 0;   // when the program asked for it; it moves from `start` on, when both halves are posted
+  Picoseconds exposed = 0;  // how long the rank stood waiting for it
 };
 
 // Timelines are kept for the first `ranks` ranks, at most `per_rank` intervals each.
@@ -109,6 +114,8 @@ class Fabric {
   virtual std::string_view name() const = 0;
   virtual bool real() const = 0;  // bodies run and buffers hold data
   virtual int size() const = 0;
+  // What carries a message between two ranks, in a word.
+  virtual const char* link(int from, int to) const { return from == to ? "own memory" : "shared memory"; }
   // Where buffers of a rank lie; null: in host memory.
   virtual std::shared_ptr<BufferPlace> place(int /*rank*/) { return nullptr; }
 

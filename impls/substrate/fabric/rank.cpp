@@ -181,6 +181,8 @@ PendingMessage::PendingMessage(PendingMessage&& other) noexcept
       received_entry_(other.received_entry_),
       outgoing_(std::move(other.outgoing_)),
       landing_(std::move(other.landing_)),
+      sent_bytes_(other.sent_bytes_),
+      posted_(other.posted_),
       waiting_since_(other.waiting_since_) {}
 
 bool PendingMessage::await_ready() {
@@ -196,21 +198,39 @@ void PendingMessage::complete() {
   Rank& rank = *std::exchange(rank_, nullptr);
   RankReport& report = rank.report_;
   const Picoseconds now = rank.now();
+  const bool kept = rank.intervals_.size() < rank.timeline_limit_;
   Span last;
   std::uint32_t last_entry = 0;
-  const auto close = [&](OpId op, std::uint32_t entry, Lane lane) {
-    if (op == kNoOp) return;
+  const auto close = [&](OpId op, std::uint32_t entry) {
+    if (op == kNoOp) return Span{};
     const Span span = rank.fabric_->retire(rank, op);
-    MessageLogEntry& log = report.messages[entry];
-    log.in_flight += span.end - span.start;
-    rank.record(lane, log.tag.name, span.start, span.end, log.peer);
+    report.messages[entry].in_flight += span.end - span.start;
     if (span.end >= last.end) {
       last = span;
       last_entry = entry;
     }
+    return span;
   };
-  close(send_, sent_entry_, Lane::send);
-  close(receive_, received_entry_, Lane::receive);
+  const Span sent = close(send_, sent_entry_), received = close(receive_, received_entry_);
+  const auto keep = [&](OpId op, std::uint32_t entry, Lane lane, const Span& span, std::int64_t bytes) {
+    if (op == kNoOp) return;
+    const MessageLogEntry& log = report.messages[entry];
+    rank.record(
+        {.rank = rank.id_,
+         .lane = lane,
+         .name = log.tag.name,
+         .start = span.start,
+         .end = span.end,
+         .peer = log.peer,
+         .bytes = bytes,
+         .link = lane == Lane::send ? rank.fabric_->link(rank.id_, log.peer) : rank.fabric_->link(log.peer, rank.id_),
+         .posted = posted_,
+         .exposed = entry == last_entry && now > waiting_since_ ? now - waiting_since_ : 0});
+  };
+  if (kept) {
+    keep(send_, sent_entry_, Lane::send, sent, sent_bytes_);
+    keep(receive_, received_entry_, Lane::receive, received, landing_.bytes());
+  }
   if (now > waiting_since_) {
     // The half that ended last is the one waited for; before both sides had posted it, the peer was late.
     const Picoseconds on_the_wire = std::max<Picoseconds>(0, now - std::max(waiting_since_, last.start));
@@ -349,6 +369,8 @@ void Rank::post_send(PendingMessage& pending, const Buffer& out, int peer, Tag t
                   .data = out.storage_ ? out.storage_->data : nullptr,
                   .where = where};
   pending.send_ = fabric_->post(*this, half);
+  pending.sent_bytes_ = half.bytes;
+  if (timeline_limit_ > 0) pending.posted_ = now();
   pending.sent_entry_ = report_.messages.entry(peer, tag, Direction::sent);
   MessageLogEntry& log = report_.messages[pending.sent_entry_];
   ++log.messages;
@@ -369,6 +391,7 @@ void Rank::post_receive(PendingMessage& pending, int peer, Tag tag, std::source_
                   .data = storage ? storage->data : nullptr,
                   .where = where};
   pending.receive_ = fabric_->post(*this, half);
+  if (timeline_limit_ > 0) pending.posted_ = now();
   pending.received_entry_ = report_.messages.entry(peer, tag, Direction::received);
   MessageLogEntry& log = report_.messages[pending.received_entry_];
   ++log.messages;

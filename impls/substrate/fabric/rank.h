@@ -52,6 +52,8 @@ class PendingMessage {
   std::uint32_t sent_entry_ = 0, received_entry_ = 0;
   std::shared_ptr<Storage> outgoing_;  // borrowed; null where borrows are not counted
   Buffer landing_;
+  std::int64_t sent_bytes_ = 0;
+  Picoseconds posted_ = 0;  // where a timeline is kept
   Picoseconds waiting_since_ = 0;
 };
 
@@ -127,7 +129,10 @@ class Rank {
   void begin(const Picoseconds* clock, std::size_t timeline_limit);
   RankReport take_report(std::vector<Interval>& intervals);
   void record(Lane lane, const char* name, Picoseconds start, Picoseconds end, int peer = -1) {
-    if (intervals_.size() < timeline_limit_) intervals_.push_back({id_, lane, name, start, end, peer});
+    record({.rank = id_, .lane = lane, .name = name, .start = start, .end = end, .peer = peer});
+  }
+  void record(const Interval& each) {
+    if (intervals_.size() < timeline_limit_) intervals_.push_back(each);
   }
   void account_work(Engine engine, const char* name, Picoseconds start, Picoseconds end) {
     report_.busy[static_cast<std::size_t>(engine)] += end - start;

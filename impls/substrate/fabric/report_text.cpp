@@ -27,8 +27,10 @@ std::string to_text(const RankReport& report, const std::vector<Interval>& inter
     name(each.tag.name);
   }
   for (const Interval& each : intervals) {
-    put(each.rank, static_cast<int>(each.lane), each.start, each.end, each.peer);
+    put(each.rank, static_cast<int>(each.lane), each.start, each.end, each.peer, each.bytes, each.posted, each.exposed);
     name(each.name);
+    out += ' ';
+    name(each.link);
   }
   return out;
 }
@@ -90,7 +92,11 @@ RankReport report_from_text(const std::string& text, const std::function<const c
     each.start = number();
     each.end = number();
     each.peer = static_cast<int>(number());
+    each.bytes = number();
+    each.posted = number();
+    each.exposed = number();
     each.name = name();
+    each.link = name();
     intervals.push_back(each);
   }
   return report;

@@ -214,6 +214,34 @@ TEST(Cluster, TheTwoHalvesOfAMessageNameEachOtherAndBeginTogether) {
   EXPECT_EQ(sent, received);
 }
 
+TEST(Cluster, EveryHalfOfAMessageSaysWhatItMovedOverWhatAndHowLongItWasWaitedFor) {
+  ClusterFabric fabric = fabric_of(nodes_of(4, 4, 2), 16);
+  const RunReport run = fabric.run(uneven_ring, {.ranks = 16});
+  std::vector<std::int64_t> sent(16), received(16);
+  std::vector<Picoseconds> exposed(16);
+  int waited_for = 0;
+  for (const Interval& each : run.intervals) {
+    const auto rank = static_cast<std::size_t>(each.rank);
+    if (each.lane == Lane::send) sent[rank] += each.bytes;
+    if (each.lane == Lane::receive) received[rank] += each.bytes;
+    if (each.lane != Lane::send && each.lane != Lane::receive) {
+      EXPECT_EQ(each.bytes, 0);
+      EXPECT_STREQ(each.link, "");
+      continue;
+    }
+    EXPECT_STREQ(each.link, each.rank / 4 == each.peer / 4 ? "node" : "network");
+    EXPECT_LE(each.posted, each.start);
+    exposed[rank] += each.exposed;
+    waited_for += each.exposed > 0 ? 1 : 0;
+  }
+  EXPECT_GT(waited_for, 16);
+  for (std::size_t r = 0; r < 16; ++r) {
+    EXPECT_EQ(sent[r], run.ranks[r].bytes_sent());
+    EXPECT_EQ(received[r], sent[r]);
+    EXPECT_EQ(exposed[r], run.ranks[r].exposed);
+  }
+}
+
 TEST(Cluster, RanksCanBePermuted) {
   // The same ring of slots under other names: rank r of the second run sits where rank (r + 3) mod 8 sat.
   const auto cluster = nodes_of(4, 2, 2);

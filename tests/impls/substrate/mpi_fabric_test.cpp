@@ -98,7 +98,8 @@ TEST(ReportText, CarriesWhatARankCounted) {
   MessageLogEntry& sent = report.messages[report.messages.entry(2, {4, "all to all"}, Direction::sent)];
   sent.messages = 3;
   sent.bytes = 300;
-  const std::vector<Interval> intervals = {{1, Lane::send, "kv block", 4, 6, 3}};
+  const std::vector<Interval> intervals = {{1, Lane::send, "kv block", 4, 6, 3, 128, "own memory", 2, 1},
+                                           {1, Lane::compute, "matmul", 6, 9}};
   std::vector<Interval> spans;
   std::map<std::string, int> names;
   const RankReport back = report_from_text(
@@ -115,9 +116,15 @@ TEST(ReportText, CarriesWhatARankCounted) {
   EXPECT_EQ(back.bytes_sent(), 300);
   EXPECT_EQ(back.messages_sent(), 3);
   EXPECT_STREQ(back.messages.entries()[0].tag.name, "all to all");
-  ASSERT_EQ(spans.size(), 1U);
+  ASSERT_EQ(spans.size(), 2U);
   EXPECT_EQ(spans[0].end, 6);
   EXPECT_EQ(spans[0].peer, 3);
+  EXPECT_EQ(spans[0].bytes, 128);
+  EXPECT_STREQ(spans[0].link, "own memory");
+  EXPECT_EQ(spans[0].posted, 2);
+  EXPECT_EQ(spans[0].exposed, 1);
+  EXPECT_STREQ(spans[1].name, "matmul");
+  EXPECT_STREQ(spans[1].link, "");
   EXPECT_STREQ(spans[0].name, "kv block");
 }
 

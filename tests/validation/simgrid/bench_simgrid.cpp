@@ -1,12 +1,13 @@
 // Virtual times and messages a second of the cluster fabric beside SimGrid's S4U (network/model:CM02, crosstraffic:0)
 // in the same run: collectives on fat trees and tori, 16 to 256 ranks. Wall time of the simulation alone, the better
 // of three on either side; of one where S4U takes many seconds.
+//   bench_simgrid [WORD]    only scenarios whose name holds WORD
 #include <cstdlib>
 #include <vector>
 
 #include "tests/validation/simgrid/scenario.h"
 
-int main() {
+int main(int count, char** words) {
   using namespace assay::validation;
   const std::string reference = ASSAY_SIMGRID_REFERENCE;
   std::vector<Scenario> scenarios;
@@ -27,6 +28,7 @@ int main() {
   fmt::print("{:<52} {:>10} {:>11} {:>11} {:>7} {:>12} {:>12} {:>6}\n", "scenario", "messages", "assay s", "S4U s",
              "off", "assay msg/s", "S4U msg/s", "x");
   for (const Scenario& of : scenarios) {
+    if (count > 1 && of.name().find(words[1]) == std::string::npos) continue;
     Outcome ours, theirs;
     for (int repeat = 0; repeat < (theirs.wall > 5 ? 1 : 3); ++repeat) {
       const Outcome a = by_assay(of), b = by_simgrid(of, reference);

@@ -31,6 +31,7 @@ class MpiFabric final : public ProcessFabric {
   std::string_view name() const override { return "mpi"; }
   bool real() const override { return true; }
   int size() const override { return size_; }
+  const char* link(int, int) const override { return "MPI"; }
   int rank() const override { return rank_.id(); }
   std::string description() const override;
 

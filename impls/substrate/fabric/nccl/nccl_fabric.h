@@ -27,6 +27,7 @@ class NcclFabric final : public ThreadsFabric {
   ~NcclFabric() override;
 
   std::string_view name() const override { return "nccl"; }
+  const char* link(int, int) const override { return "NCCL"; }
   std::shared_ptr<BufferPlace> place(int rank) override;
 
   nccl::RankDevices& devices() const { return *devices_; }
