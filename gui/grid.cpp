@@ -5,11 +5,36 @@
 #include <QScrollBar>
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include "gui/letter_widths.h"
 
 namespace assay::gui {
 namespace {
+
+constexpr int row_height = 27;
+constexpr int cell_margins = 22;  // what the style leaves left and right of a cell's text, and a little
+constexpr int most_lines = 4;     // of a row; what is longer still ends in dots and has a tooltip
+
+// Lines that a text takes where it may go on in the next one after a space or a hyphen.
+int lines_of(const QString& text, int room, LetterWidths& widths) {
+  if (widths.of(text) <= room) return 1;
+  int lines = 1, used = 0;
+  for (qsizetype from = 0; from < text.size();) {
+    qsizetype to = from;
+    while (to < text.size() && text[to] != QLatin1Char(' ') && text[to] != QLatin1Char('-')) ++to;
+    const bool hyphen = to < text.size() && text[to] == QLatin1Char('-');
+    const int word = widths.of(text.mid(from, to - from + (hyphen ? 1 : 0)));
+    if (used > 0 && used + word > room) {
+      ++lines;
+      used = 0;
+    }
+    used += word + (to < text.size() && !hyphen ? widths.of(QStringLiteral(" ")) : 0);
+    from = to + 1;
+  }
+  return lines;
+}
 
 template <class Line>
 QString joined(const Grid& grid, const Line& line) {
@@ -32,6 +57,15 @@ GridCell GridCell::number(QString words, double value) {
   cell.order = value;
   cell.ordered = true;
   return cell;
+}
+
+QString said_once(Grid& grid, std::size_t column) {
+  if (grid.rows.size() < 2) return {};
+  const QString& first = grid.rows.front().cells[column].text;
+  for (const GridRow& row : grid.rows)
+    if (row.cells[column].text != first) return {};
+  grid.columns[column].aside = true;
+  return first;
 }
 
 QString as_markdown(const Grid& grid) {
@@ -187,10 +221,10 @@ GridView::GridView(const QString& accessible_name, QWidget* parent) : QTableView
   setSelectionMode(SingleSelection);
   setEditTriggers(NoEditTriggers);
   setShowGrid(false);
-  setWordWrap(false);
+  setWordWrap(true);
   setTabKeyNavigation(false);
   verticalHeader()->hide();
-  verticalHeader()->setDefaultSectionSize(27);
+  verticalHeader()->setDefaultSectionSize(row_height);
   verticalHeader()->setSectionResizeMode(QHeaderView::Fixed);
   horizontalHeader()->setHighlightSections(false);
   horizontalHeader()->setSortIndicatorShown(true);
@@ -201,6 +235,7 @@ GridView::GridView(const QString& accessible_name, QWidget* parent) : QTableView
   connect(selectionModel(), &QItemSelectionModel::currentRowChanged, this,
           [this] { Q_EMIT row_selected(current_id()); });
   connect(this, &QTableView::doubleClicked, this, [this] { Q_EMIT row_activated(current_id()); });
+  connect(model_, &QAbstractItemModel::layoutChanged, this, [this] { fit_rows(); });
 }
 
 void GridView::show_grid(Grid grid) {
@@ -225,7 +260,7 @@ void GridView::show_grid(Grid grid) {
       width = std::max(width, (cell.strong ? bold_widths : plain_widths).of(cell.text) + 30);
     }
     // A column with nothing in it says nothing.
-    const bool empty = letters == 0 && !model_->grid().rows.empty();
+    const bool empty = (letters == 0 && !model_->grid().rows.empty()) || model_->grid().columns[column].aside;
     natural_.push_back(empty ? 0 : width);
   }
   fit_columns();
@@ -303,6 +338,47 @@ void GridView::fit_columns() {
       ++place;
     }
   for (std::size_t column = 0; column < count; ++column) setColumnWidth(static_cast<int>(column), widths[column]);
+  fit_rows();
+}
+
+// Nothing that tells a row from another is cut off: a long text goes on in the next line.
+void GridView::fit_rows() {
+  constexpr std::size_t most_tall = 200;  // of more, each of which moves all rows below it, all rows are as high
+  if (std::exchange(any_tall_, false)) verticalHeader()->setDefaultSectionSize(row_height);
+  const auto& columns = model_->grid().columns;
+  const auto& rows = model_->grid().rows;
+  std::map<std::size_t, int> lines;  // of rows with more than one
+  for (std::size_t column = 0; column < std::min(natural_.size(), columns.size()); ++column) {
+    const int room = columnWidth(static_cast<int>(column));
+    if (!columns[column].stretch || isColumnHidden(static_cast<int>(column)) || natural_[column] <= room) continue;
+    LetterWidths widths(font());
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      if (column >= rows[row].cells.size()) continue;
+      if (const int wanted = lines_of(rows[row].cells[column].text, room - cell_margins, widths); wanted > 1) {
+        int& held = lines[row];
+        held = std::max(held, std::min(wanted, most_lines));
+      }
+    }
+  }
+  const int line = QFontMetrics(font()).lineSpacing();
+  any_tall_ = !lines.empty();
+  if (lines.size() > most_tall) {
+    int most = 1;
+    for (const auto& [row, held] : lines) most = std::max(most, held);
+    verticalHeader()->setDefaultSectionSize(row_height + (most - 1) * line);
+  } else {
+    for (const auto& [row, held] : lines) setRowHeight(static_cast<int>(row), row_height + (held - 1) * line);
+  }
+  if (!as_high_as_rows_) return;
+  const int all = rows.empty() ? row_height : verticalHeader()->length();
+  if (const int height = horizontalHeader()->sizeHint().height() + all + 2 * frameWidth() + 4;
+      height != maximumHeight())
+    setMaximumHeight(height);
+}
+
+void GridView::keep_as_high_as_rows() {
+  as_high_as_rows_ = true;
+  fit_rows();
 }
 
 void GridView::resizeEvent(QResizeEvent* event) {
@@ -323,11 +399,6 @@ void GridView::select_id(qint64 id) {
       setCurrentIndex(model_->index(static_cast<int>(row), 0));
       return;
     }
-}
-
-int GridView::height_of_rows() const {
-  const int rows = std::max(1, model_->rowCount());
-  return horizontalHeader()->sizeHint().height() + rows * verticalHeader()->defaultSectionSize() + 2 * frameWidth() + 4;
 }
 
 void GridView::move(int rows) {

@@ -30,8 +30,9 @@ struct GridRow {
 struct GridColumn {
   QString title;
   bool right = false;
-  bool stretch = false;  // takes the room that is left
+  bool stretch = false;  // takes the room that is left; a text that is longer goes on in the next line
   int spare = 0;         // above 0: not shown where the others would be cut short without it; the highest goes first
+  bool aside = false;    // not shown, but handed out: what all rows have in common is said above the table
 };
 
 struct Grid {
@@ -40,6 +41,9 @@ struct Grid {
   // Tooltips of cells without one of their own, made when they are asked for: thousands of rows have one each.
   std::function<QString(qint64 id, std::size_t column)> tip = {};
 };
+
+// Puts the column aside where all of two or more rows say the same in it, and returns that; else "".
+QString said_once(Grid& grid, std::size_t column);
 
 QString as_markdown(const Grid& grid);
 QString as_tsv(const Grid& grid);
@@ -66,7 +70,8 @@ class GridModel : public QAbstractTableModel {
   Qt::SortOrder sort_order_ = Qt::AscendingOrder;
 };
 
-// A table with the keys of the dashboard: j and k move, Enter and a double click activate.
+// A table with the keys of the dashboard: j and k move, Enter and a double click activate. A row is as high as the
+// texts of its stretching columns need.
 class GridView : public QTableView {
   Q_OBJECT
 
@@ -77,7 +82,7 @@ class GridView : public QTableView {
   qint64 current_id() const;
   void select_id(qint64 id);
   void move(int rows);
-  int height_of_rows() const;  // with the titles: what shows all of them
+  void keep_as_high_as_rows();  // from now on: no higher than what shows all of them
 
  Q_SIGNALS:
   void row_selected(qint64 id);
@@ -89,9 +94,12 @@ class GridView : public QTableView {
 
  private:
   void fit_columns();
+  void fit_rows();
 
   GridModel* model_;
   std::vector<int> natural_;  // widths the contents ask for
+  bool any_tall_ = false;     // some row has more than one line
+  bool as_high_as_rows_ = false;
 };
 
 }  // namespace assay::gui

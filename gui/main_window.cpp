@@ -50,6 +50,7 @@ const char* keys_text =
     "<tr><td><b>Enter</b></td><td>open the row: its history, its details</td></tr>"
     "<tr><td><b>[&nbsp;&nbsp;]</b></td><td>the run before and the run after</td></tr>"
     "<tr><td><b>i</b></td><td>the selected case: its launches, and how to get the number again</td></tr>"
+    "<tr><td><b>l</b></td><td>logarithmic or linear scale</td></tr>"
     "<tr><td><b>h</b></td><td>hold the page still while a run goes on</td></tr>"
     "<tr><td><b>Ctrl+K</b></td><td>every command by name</td></tr>"
     "<tr><td><b>Ctrl+C</b></td><td>copy the table for a spreadsheet (tab separated)</td></tr>"
@@ -58,6 +59,8 @@ const char* keys_text =
     "<tr><td><b>Ctrl+O</b></td><td>open a database; dropping files on the window does too</td></tr>"
     "<tr><td><b>Ctrl+Shift+O</b></td><td>look at another database together with this one</td></tr>"
     "<tr><td><b>wheel, drag</b></td><td>zoom and move a plot; a double click shows all of it again</td></tr>"
+    "<tr><td><b>Ctrl and drag</b></td><td>zoom into a part of it; Shift and drag measures or compares its "
+    "ends</td></tr>"
     "</table>"
     "<p>Filter: words, <code>technique=flash-attention-2</code>, <code>dtype=bf16,fp16</code>, "
     "<code>seq&gt;=4k</code>, "
@@ -263,6 +266,7 @@ void MainWindow::add_keys() {
   key(Qt::Key_Question, [this] { show_help(); });
   key(Qt::CTRL | Qt::Key_K, [this] { show_palette(); });
   key(Qt::Key_I, [this] { drawer_->setVisible(drawer_->isHidden()); });
+  key(Qt::Key_L, [this] { current()->toggle_scale(); });
   key(Qt::Key_H, [this] { session_.set_held(!session_.held()); });
   key(Qt::CTRL | Qt::Key_O, [this] { choose_file(false); });
   key(Qt::CTRL | Qt::SHIFT | Qt::Key_O, [this] { choose_file(true); });
@@ -371,6 +375,8 @@ void MainWindow::show_status() {
 
 void MainWindow::copy_markdown() { QApplication::clipboard()->setText(as_markdown(current()->table())); }
 
+void MainWindow::copy_csv() { QApplication::clipboard()->setText(as_csv(current()->table())); }
+
 void MainWindow::copy_tsv() { QApplication::clipboard()->setText(as_tsv(current()->table())); }
 
 bool MainWindow::export_to(const QString& path) {
@@ -451,6 +457,7 @@ std::vector<Command> MainWindow::commands() {
   all.push_back({tr("Run after"), QStringLiteral("]"), [this] { session_.step_run(-1); }});
   all.push_back({tr("Copy as Markdown"), QStringLiteral("Ctrl+Shift+C"), [this] { copy_markdown(); }});
   all.push_back({tr("Copy for a spreadsheet"), QStringLiteral("Ctrl+C"), [this] { copy_tsv(); }});
+  all.push_back({tr("Copy as CSV"), {}, [this] { copy_csv(); }});
   all.push_back({tr("Copy the command that shows this"), {}, [this] {
                    QApplication::clipboard()->setText(how_to_show_again());
                  }});
@@ -458,6 +465,7 @@ std::vector<Command> MainWindow::commands() {
   all.push_back({theme().dark ? tr("Light theme") : tr("Dark theme"), {}, [this] { set_dark(!theme().dark); }});
   all.push_back({tr("Open a database"), QStringLiteral("Ctrl+O"), [this] { choose_file(false); }});
   all.push_back({tr("Add a database"), QStringLiteral("Ctrl+Shift+O"), [this] { choose_file(true); }});
+  all.push_back({tr("Logarithmic or linear scale"), QStringLiteral("l"), [this] { current()->toggle_scale(); }});
   all.push_back({tr("The case: launches, how to get it again"), QStringLiteral("i"),
                  [this] { drawer_->setVisible(drawer_->isHidden()); }});
   all.push_back({session_.held() ? tr("Let the page go on") : tr("Hold the page still"), QStringLiteral("h"),

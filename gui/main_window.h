@@ -42,6 +42,7 @@ class MainWindow : public QMainWindow {
   QString banner() const;  // "" while all is well
   void copy_markdown();
   void copy_tsv();
+  void copy_csv();
   // The suffix says what: .png, .svg or .csv. False, with the banner saying why, where it cannot be written.
   bool export_to(const QString& path);
   std::vector<Command> commands();

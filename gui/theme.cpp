@@ -154,19 +154,19 @@ void apply_theme(QApplication& application, bool dark) {
   application.setStyleSheet(sheet_for(held));
 }
 
+QColor slot_color(std::size_t slot) {
+  return QColor::fromRgb(theme().dark ? on_dark.at(slot % palette_slots) : on_light.at(slot % palette_slots));
+}
+
 QColor technique_color(const std::string& technique) {
-  const auto slot = static_cast<std::size_t>(palette_slot(technique));
-  return QColor::fromRgb(theme().dark ? on_dark.at(slot) : on_light.at(slot));
+  return slot_color(static_cast<std::size_t>(palette_slot(technique)));
 }
 
 QColor lane_color(const std::string& kind) {
   // What stands next to each other must not look alike; kinds of other programs fall where their names put them.
   static constexpr std::array<const char*, 6> known = {"compute", "send", "receive", "copy", "wait", "link"};
   for (std::size_t i = 0; i < known.size(); ++i)
-    if (kind == known.at(i)) {
-      const std::size_t slot = i == 5 ? 1 : i;
-      return QColor::fromRgb(theme().dark ? on_dark.at(slot) : on_light.at(slot));
-    }
+    if (kind == known.at(i)) return slot_color(i == 5 ? 1 : i);
   return technique_color(kind);
 }
 

@@ -22,6 +22,7 @@ const Theme& theme();
 void apply_theme(QApplication& application, bool dark);
 
 QColor technique_color(const std::string& technique);
+QColor slot_color(std::size_t slot);         // of the eight colours, over and over
 QColor lane_color(const std::string& kind);  // of an engine in a timeline: compute, send, ...
 QColor verdict_color(harness::stats::Verdict verdict);
 QColor claim_color(const std::string& verdict);

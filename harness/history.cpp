@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "datasets/nearest_names.h"
 #include "datasets/user_error.h"
 #include "harness/axis_words.h"
+#include "harness/hand_cuts.h"
 #include "harness/stats/median.h"
 #include "results_db/metrics.h"
 
@@ -65,7 +67,11 @@ CaseHistory read_history(results_db::Store& store, const results_db::CaseRow& it
     values.push_back(stats::median(point.medians));
     history.runs.push_back({std::move(point), run.suite, run.tags, values.back(), {}});
   }
-  history.levels = stats::find_changes(values, rule);
+  const std::set<std::string> cuts = hand_cuts(store.alerts(), item.id, metric);
+  std::vector<std::size_t> begins;
+  for (std::size_t i = 0; i < history.runs.size(); ++i)
+    if (cuts.contains(history.runs[i].point.run)) begins.push_back(i);
+  history.levels = with_cuts(stats::find_changes(values, rule), values, begins);
   if (!history.runs.empty())
     for (const results_db::LaunchSummary& launch : store.summaries(history.runs.back().point.run))
       for (const results_db::Metric& one : launch.metrics)

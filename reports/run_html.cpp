@@ -362,9 +362,11 @@ std::string report_html(const RunReport& report) {
       "<!DOCTYPE html>\n<html lang=\"en\" class=\"no-script\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta name=\"color-scheme\" content=\"light dark\">\n";
-  out += fmt::format("<title>{} on {}: assay</title>\n<style>\n", xml(run.suite), xml(run.machine.name));
+  const std::string name =
+      run.suite.substr(run.suite.rfind('/') + 1);  // of a technique run by itself, without its family
+  out += fmt::format("<title>{} on {}: assay</title>\n<style>\n", xml(name), xml(run.machine.name));
   out += std::string(page_css()) + "</style>\n</head>\n<body>\n<main>\n";
-  out += fmt::format("<h1>{}</h1>\n<p class=\"quiet\">Run <code>{}</code> on {}, {}</p>\n", xml(run.suite), xml(run.id),
+  out += fmt::format("<h1>{}</h1>\n<p class=\"quiet\">Run <code>{}</code> on {}, {}</p>\n", xml(name), xml(run.id),
                      xml(run.machine.name), time_text(run.started_ns));
   out += headline_html(report);
   const auto fact = [&](const char* what, const std::string& value, bool text) {

@@ -1,5 +1,6 @@
 #pragma once
-// Alerts that `assay gate` left in the database, those of one cause together, and what a person decides about them.
+// Alerts that `assay gate` left in the database, those of one cause together, and what a person decides about them and
+// about levels.
 #include <string>
 #include <vector>
 
@@ -26,9 +27,20 @@ inline const std::vector<std::string>& alert_outcomes() {
   return outcomes;
 }
 
-// Writes what was decided about the group into the file, with who decided it: the only thing the dashboard writes.
-// UserError when the file cannot be written or several files are looked at as one.
+// Writes what was decided about the group into the file, with who decided it.
+// With levels cut by hand the only thing the dashboard writes. UserError when the file cannot be written or several
+// files are looked at as one.
 void decide_alerts(Database& database, const AlertGroup& group, const std::string& outcome, const std::string& author,
                    const std::string& remark);
+
+// Writes that a new level of the case begins with the run, or that it does not after all: `assay history`, the gate's
+// fences and the views cut it there from then on. UserError as above.
+struct LevelCut {
+  std::string run;
+  std::int64_t case_id = 0;
+  std::string metric;
+};
+void cut_level(Database& database, const LevelCut& cut, const std::string& author, const std::string& remark);
+void take_cut_back(Database& database, const LevelCut& cut, const std::string& author, const std::string& remark);
 
 }  // namespace assay::gui

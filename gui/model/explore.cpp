@@ -86,6 +86,35 @@ std::string chosen_text(const CaseInfo& info, const std::vector<std::string>& ch
   return text;
 }
 
+// Of each series only what another one of the panel has otherwise, or one of its technique has not at all: a name that
+// repeats what all share is too long to be read.
+void name_variants(ExplorePanel& panel, const std::set<std::string>& told) {
+  std::map<std::string, std::set<std::string>> texts;                 // of an axis
+  std::map<std::pair<std::string, std::string>, std::size_t> having;  // technique and axis: series that have it
+  std::map<std::string, std::size_t> series_of;                       // technique
+  std::set<std::string> places;
+  for (const ExploreSeries& series : panel.series) {
+    const CaseInfo& info = series.points.front().result->info;
+    ++series_of[series.technique];
+    places.insert(where_text(info));
+    for (const auto& [axis, phrase] : info.phrases) {
+      if (told.contains(axis)) continue;
+      texts[axis].insert(phrase);
+      ++having[{series.technique, axis}];
+    }
+  }
+  for (ExploreSeries& series : panel.series) {
+    const CaseInfo& info = series.points.front().result->info;
+    series.variant.clear();
+    const auto add = [&](const std::string& words) { series.variant += (series.variant.empty() ? "" : ", ") + words; };
+    for (const auto& [axis, phrase] : info.phrases)
+      if (!told.contains(axis) &&
+          (texts[axis].size() > 1 || having[{series.technique, axis}] < series_of[series.technique]))
+        add(phrase);
+    if (places.size() > 1) add(where_text(info));
+  }
+}
+
 // Where two series of a panel would look the same but for where they ran.
 std::string where_ran(const CaseInfo& info, bool several_places) { return several_places ? where_text(info) : ""; }
 
@@ -200,6 +229,7 @@ Exploration explore(const Kept& kept, const ExploreWish& wish) {
     }
     series->points.push_back(point);
   }
+  for (ExplorePanel& panel : out.panels) name_variants(panel, told);
   for (ExplorePanel& panel : out.panels)
     for (ExploreSeries& series : panel.series)
       std::sort(series.points.begin(), series.points.end(),

@@ -19,7 +19,7 @@ struct ExplorePoint {
 struct ExploreSeries {
   std::string technique;
   std::string name;     // flash-attention-2
-  std::string variant;  // what else varies and has no panel of its own: "4 threads"
+  std::string variant;  // what tells it from the other series of its panel: "4 threads"
   results_db::Provenance provenance = results_db::Provenance::measured;
   std::vector<ExplorePoint> points;  // by x
 };

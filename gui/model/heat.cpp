@@ -1,10 +1,13 @@
 #include "gui/model/heat.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
 
+#include "gui/model/run_data.h"
 #include "results_db/metrics.h"
 
 namespace assay::gui {
@@ -60,8 +63,12 @@ HeatMap heat_map(const std::vector<const CaseInfo*>& infos, const std::vector<co
     const auto* metric = results_db::find_metric(cases[i]->metric);
     const bool rate = metric != nullptr && metric->better == results_db::Better::higher;
     const double ratio = cases[i]->decision.ratio;
+    const auto& held = *cases[i];
     map.cells.push_back(
-        {row->second, column, i, ratio, rate ? -std::log(ratio) : std::log(ratio), cases[i]->decision.verdict});
+        {row->second, column, i, ratio, rate ? -std::log(ratio) : std::log(ratio), held.decision.verdict,
+         fmt::format("{} {} to {}, {}, {} + {} launches", metric_title(held.metric),
+                     value_text(held.value_a, held.unit, held.metric), value_text(held.value_b, held.unit, held.metric),
+                     results_db::to_string(held.provenance), held.decision.launches_a, held.decision.launches_b)});
   }
   return map;
 }

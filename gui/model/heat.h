@@ -15,6 +15,7 @@ struct HeatCell {
   double ratio = 1;
   double worse = 0;  // logarithm of the ratio, positive where the contender is the worse one
   harness::stats::Verdict verdict = harness::stats::Verdict::unsure;
+  std::string evidence;  // both values, where they come from, launches
 };
 
 struct HeatMap {

@@ -40,8 +40,8 @@ std::string plural(int count, const char* one) { return fmt::format("{} {}{}", c
 void add_comparison(Database& database, MachineOverview& out) {
   const RunRecord* before = database.previous(out.run);
   if (before == nullptr) {
-    out.not_compared =
-        fmt::format("{} has one run of suite {}: run it again to compare", out.run.machine.name, out.run.suite);
+    out.not_compared = fmt::format("{} has one run of {}: run it again to compare", out.run.machine.name,
+                                   out.run.suite.substr(out.run.suite.rfind('/') + 1));
     return;
   }
   out.before = *before;
@@ -104,12 +104,25 @@ void add_health(const RunData& data, MachineOverview& out) {
                           "commit " + short_commit(out.run.build) + " does not name the code that ran", false, 0});
 }
 
-void name_worst(const RunData* data, MachineOverview& out) {
+// The first bad run, where the gate has recorded it.
+std::string since_text(Database& database, const ComparedCase& worst) {
+  for (const auto& alert : database.store().alerts()) {  // newest first
+    if (alert.kind != "regression" || alert.case_id != worst.id_b || alert.metric != worst.metric ||
+        (alert.outcome != "open" && alert.outcome != "confirmed"))
+      continue;
+    for (const RunRecord& run : database.runs())
+      if (run.id == alert.run) return ", " + alert.outcome + " since " + moment_text(run.started_ns);
+  }
+  return "";
+}
+
+void name_worst(Database& database, const RunData* data, MachineOverview& out) {
   if (out.changes.empty() || out.changes.front().decision.verdict != Verdict::slower) return;
   const ComparedCase& worst = out.changes.front();
   const CaseResult* result = data == nullptr ? nullptr : data->find(worst.id_b);
   out.worst = fmt::format("{}, {:.2f} times its {} before", result == nullptr ? worst.name : case_name(*result),
-                          worst.decision.ratio, metric_title(worst.metric));
+                          worst.decision.ratio, metric_title(worst.metric)) +
+              since_text(database, worst);
 }
 
 void write_sentence(MachineOverview& out) {
@@ -139,7 +152,7 @@ MachineOverview overview_of(Database& database, const RunRecord& run) {
     add_health(*data, out);
   }
   add_comparison(database, out);
-  name_worst(data.get(), out);
+  name_worst(database, data.get(), out);
   write_sentence(out);
   return out;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "harness/hand_cuts.h"
 #include "harness/history.h"
 #include "harness/stats/change_points.h"
 #include "harness/stats/fence.h"
@@ -12,7 +13,7 @@
 namespace assay::gui {
 using harness::stats::Fence;
 
-NoiseReader::NoiseReader(Database& database) : database_(database) {
+NoiseReader::NoiseReader(Database& database) : database_(database), alerts_(database.store().alerts()) {
   for (const auto& run : database.runs())
     if (harness::is_tracked(run)) tracked_.insert(run.id);
 }
@@ -31,7 +32,11 @@ Fence NoiseReader::fence_of_base(const harness::Comparison& comparison, const ha
       std::find_if(points.begin(), points.end(), [&](const auto& point) { return point.run == comparison.run_a.id; }) -
       points.begin());
   if (base == points.size()) return {};
-  const auto found = harness::stats::find_changes(values);
+  const auto cuts = harness::hand_cuts(alerts_, row.id_a, row.metric);
+  std::vector<std::size_t> begins;
+  for (std::size_t i = 0; i < points.size(); ++i)
+    if (cuts.contains(points[i].run)) begins.push_back(i);
+  const auto found = harness::with_cuts(harness::stats::find_changes(values), values, begins);
   std::vector<std::vector<double>> level;
   for (std::size_t s = 0; s < found.segments.size(); ++s) {
     const auto& segment = found.segments[s];

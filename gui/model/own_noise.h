@@ -29,6 +29,7 @@ class NoiseReader {
 
   Database& database_;
   std::unordered_set<std::string> tracked_;  // runs that follow the code
+  std::vector<results_db::AlertRecord> alerts_;
 };
 
 }  // namespace assay::gui

@@ -165,6 +165,21 @@ std::string interval_text(const Value& value) {
   return range_text(*value.low, *value.high, value.unit, value.metric);
 }
 
+std::string exact_text(const Value& value) {
+  return fmt::format("{:.9g}{}", value.median, value.unit.empty() || value.unit == "1" ? "" : " " + value.unit);
+}
+
+std::string reach_text(const Value& value) {
+  if (value.launches < 2) return "";
+  return range_text(value.lowest, value.highest, value.unit, value.metric);
+}
+
+std::string metric_heading(const std::string& metric) {
+  if (!has_direction(metric)) return metric_title(metric);
+  const bool less = results_db::find_metric(metric)->better == results_db::Better::lower;
+  return metric_title(metric) + (less ? "  ↓ less is better" : "  ↑ more is better");
+}
+
 std::string metric_title(const std::string& metric) {
   static const std::map<std::string, std::string> titles = {{"flops_rate", "FLOP rate"},
                                                             {"bytes_rate", "byte rate"},

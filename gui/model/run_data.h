@@ -48,8 +48,11 @@ RunData load_run(results_db::Store& store, const results_db::RunRecord& run);
 std::string value_text(double value, const std::string& unit, const std::string& metric);
 std::string value_text(const Value& value);
 std::string range_text(double low, double high, const std::string& unit, const std::string& metric);
-std::string interval_text(const Value& value);        // "12.1 to 12.6 ms"; "" where there is none
-std::string metric_title(const std::string& metric);  // flops_rate -> FLOP rate
+std::string interval_text(const Value& value);          // "12.1 to 12.6 ms"; "" where there is none
+std::string exact_text(const Value& value);             // "0.0123456789 s", all digits that a clock can give
+std::string reach_text(const Value& value);             // of its launches: "12.0 to 12.9 ms"; "" of one
+std::string metric_title(const std::string& metric);    // flops_rate -> FLOP rate
+std::string metric_heading(const std::string& metric);  // of an axis: "time  ↓ less is better"
 // Where the number comes from and how much stands behind it: "measured, 10 launches, 340 samples".
 std::string evidence_text(const Value& value);
 

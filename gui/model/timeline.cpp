@@ -272,6 +272,26 @@ TimelineData only_lanes(const TimelineData& data, const std::vector<std::string>
   return out;
 }
 
+OperationUse operation_use(const TimelineData& data, const std::string& kind, std::uint32_t name) {
+  std::vector<std::int64_t> times;
+  for (const Lane& lane : data.lanes)
+    if (lane.kind == kind)
+      for (const Bar& bar : lane.bars)
+        if (bar.name == name) times.push_back(bar.end - bar.start);
+  OperationUse use;
+  if (times.empty()) return use;
+  std::sort(times.begin(), times.end());
+  use.bars = times.size();
+  use.shortest = times.front();
+  use.longest = times.back();
+  for (const std::int64_t time : times) use.all += time;
+  const std::size_t middle = times.size() / 2;
+  use.median = times.size() % 2 == 1
+                   ? static_cast<double>(times[middle])
+                   : (static_cast<double>(times[middle - 1]) + static_cast<double>(times[middle])) / 2;
+  return use;
+}
+
 bool is_waiting(const Lane& lane) { return lane.kind == "wait"; }
 
 std::int64_t exposed(const TimelineData& data, const Lane& lane, std::int64_t from, std::int64_t to) {

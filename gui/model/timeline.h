@@ -66,6 +66,14 @@ struct LaneUse {
 };
 LaneUse use_of(const Lane& lane, std::int64_t from, std::int64_t to);
 
+// Every bar of one name on lanes of one kind: how often it comes and how long it takes.
+struct OperationUse {
+  std::size_t bars = 0;
+  std::int64_t shortest = 0, longest = 0, all = 0;  // ps
+  double median = 0;
+};
+OperationUse operation_use(const TimelineData& data, const std::string& kind, std::uint32_t name);
+
 // For every group of lanes (a rank) the first one whose lanes do the same at the same times, itself where there is none
 // before it: ranks of a symmetric program are many and alike. O(bars).
 std::map<std::string, std::string> alike_groups(const TimelineData& data);

@@ -5,6 +5,7 @@
 #include <map>
 #include <span>
 
+#include "harness/hand_cuts.h"
 #include "harness/history.h"
 #include "harness/stats/median.h"
 #include "results_db/metrics.h"
@@ -39,6 +40,7 @@ std::vector<Launch> launches_of(Database& database, const TrendPoint& point, con
 Trend trend_of(Database& database, const CaseInfo& info, const std::string& machine, const Value& value,
                const Filter& filter) {
   Trend trend;
+  trend.case_id = info.id;
   trend.metric = value.metric;
   trend.unit = value.unit;
   trend.provenance = value.provenance;
@@ -57,6 +59,7 @@ Trend trend_of(Database& database, const CaseInfo& info, const std::string& mach
     const auto [low, high] = std::minmax_element(held.medians.begin(), held.medians.end());
     point.lowest = *low;
     point.highest = *high;
+    point.interval = harness::stats::median_interval(held.medians);
     point.launches = static_cast<int>(held.medians.size());
     point.run = run->second;
     const auto& record = database.runs()[run->second];
@@ -71,7 +74,7 @@ Trend trend_of(Database& database, const CaseInfo& info, const std::string& mach
   return trend;
 }
 
-TrendLevels levels_of(const Database& database, const Trend& trend, const harness::stats::ChangeRule& rule) {
+TrendLevels levels_of(Database& database, const Trend& trend, const harness::stats::ChangeRule& rule) {
   TrendLevels out;
   std::vector<double> values;
   std::vector<std::size_t> place;  // of a value among the points
@@ -81,7 +84,11 @@ TrendLevels levels_of(const Database& database, const Trend& trend, const harnes
     place.push_back(i);
   }
   if (values.empty()) return out;
-  const auto found = harness::stats::find_changes(values, rule);
+  const auto cuts = harness::hand_cuts(database.store().alerts(), trend.case_id, trend.metric);
+  std::vector<std::size_t> begins;
+  for (std::size_t i = 0; i < place.size(); ++i)
+    if (cuts.contains(database.runs()[trend.points[place[i]].run].id)) begins.push_back(i);
+  const auto found = harness::with_cuts(harness::stats::find_changes(values, rule), values, begins);
   for (const auto& segment : found.segments) {
     if (segment.end <= segment.first) continue;
     const std::span<const double> held(values.data() + segment.first, segment.end - segment.first);
@@ -89,8 +96,8 @@ TrendLevels levels_of(const Database& database, const Trend& trend, const harnes
         {place[segment.first], place[segment.end - 1], segment.level, harness::stats::median_interval(held)});
   }
   for (const auto& change : found.changes)
-    out.changes.push_back(
-        {change.kind, place[change.first == 0 ? 0 : change.first - 1], place[change.first], change.ratio()});
+    out.changes.push_back({change.kind, place[change.first == 0 ? 0 : change.first - 1], place[change.first],
+                           change.ratio(), std::find(begins.begin(), begins.end(), change.first) != begins.end()});
   return out;
 }
 

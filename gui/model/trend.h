@@ -16,7 +16,8 @@ namespace assay::gui {
 struct TrendPoint {
   double at = 0;  // seconds since 1970
   double median = 0;
-  double lowest = 0, highest = 0;  // of the launches
+  double lowest = 0, highest = 0;     // of the launches
+  harness::stats::Interval interval;  // of the median; not bounded() below six launches
   int launches = 0;
   std::size_t run = 0;                                  // index into Database::runs()
   bool build_changed = false, machine_changed = false;  // since the point before
@@ -34,9 +35,11 @@ struct TrendChange {
   std::size_t before = 0;  // the last point at the old level
   std::size_t at = 0;      // the first at the new one (of a ramp about where it begins)
   double ratio = 1;        // new level over old
+  bool by_hand = false;    // somebody has cut the level there
 };
 
 struct Trend {
+  std::int64_t case_id = 0;
   std::string metric = "time";
   std::string unit = "s";
   bool lower_is_better = true;
@@ -53,8 +56,9 @@ struct TrendLevels {
   std::vector<TrendLevel> levels;
   std::vector<TrendChange> changes;
 };
-// Runs that do not follow the code (launched for one comparison, to confirm a suspicion) belong to no level.
-TrendLevels levels_of(const Database& database, const Trend& trend, const harness::stats::ChangeRule& rule = {});
+// Runs that do not follow the code (launched for one comparison, to confirm a suspicion) belong to no level. Levels cut
+// by hand are cut here too.
+TrendLevels levels_of(Database& database, const Trend& trend, const harness::stats::ChangeRule& rule = {});
 
 // The newest point next to the one before it, and next to the one that was newest a week before: by the shared library,
 // both together.

@@ -131,10 +131,10 @@ void HeatPlot::mouseMoveEvent(QMouseEvent* event) {
   const HeatCell* cell = cell_at(event->position());
   if (cell == nullptr) return QToolTip::hideText();
   QToolTip::showText(event->globalPosition().toPoint(),
-                     QStringLiteral("%1, %2\n%3, ratio %4")
+                     QStringLiteral("%1, %2\n%3, ratio %4\n%5")
                          .arg(text_of(map_.rows[cell->row]), text_of(map_.columns[cell->column]),
                               QString::fromLatin1(harness::stats::to_string(cell->verdict)),
-                              text_of(fmt::format("{:.4f}", cell->ratio))),
+                              text_of(fmt::format("{:.4f}", cell->ratio)), text_of(cell->evidence)),
                      this);
 }
 

@@ -12,12 +12,17 @@
 
 namespace assay::gui {
 
+// What the bar through a point says: the interval of its number, or how far its launches lie apart where they are too
+// few for one. The first has caps, the second is thin and has none.
+enum class Spread { interval, launches };
+
 struct PlotPoint {
   double x = 0;
   double y = 0;
-  std::optional<double> low, high;  // interval of y (of x where categories are the rows)
+  std::optional<double> low, high;  // of y (of x where categories are the rows)
   qint64 id = 0;                    // given back when it is clicked
   QString tip;
+  Spread spread = Spread::interval;
 };
 
 struct PlotSeries {
@@ -53,12 +58,13 @@ struct PlotReference {
   QString tip = {};
 };
 
-// A straight line between two points that no series is: a roof, a level.
+// A straight line between two points that no series is: a roof, a level, the way of a point from one run to the next.
 struct PlotSegment {
   double x0 = 0, y0 = 0, x1 = 0, y1 = 0;
-  QString text;
+  QString text;  // stands where no point and no other line crosses it
   QColor color;
   double width = 1.5;
+  bool arrow = false;  // a ring where it begins, a head where it ends
 };
 
 // A stretch of x that stands out, with a word at its foot.

@@ -32,9 +32,10 @@ class PlotView : public QChartView {
 
  Q_SIGNALS:
   void point_clicked(qint64 id);
-  void point_activated(qint64 id);              // double click
-  void reference_moved(double value);           // of the movable reference
-  void range_selected(double from, double to);  // of x, dragged with Shift
+  void point_activated(qint64 id);                      // double click
+  void reference_moved(double value);                   // of the movable reference
+  void range_selected(double from, double to);          // of x, dragged with Shift
+  void point_menu_wanted(qint64 id, const QPoint& at);  // a right click on it; `at` on the screen
 
  protected:
   void resizeEvent(QResizeEvent* event) override;
@@ -44,6 +45,7 @@ class PlotView : public QChartView {
   void mouseReleaseEvent(QMouseEvent* event) override;
   void mouseDoubleClickEvent(QMouseEvent* event) override;
   void keyPressEvent(QKeyEvent* event) override;
+  void contextMenuEvent(QContextMenuEvent* event) override;
 
  private:
   friend class PlotOverlay;
@@ -55,6 +57,7 @@ class PlotView : public QChartView {
   PlotReference* movable();  // vertical; null where there is none
   void move_reference(double value);
   void zoom(double factor, double share_x, double share_y);
+  void zoom_into(const QRectF& part);  // of the widget
   void shift(double share_x, double share_y, std::pair<double, double> from_x, std::pair<double, double> from_y);
   double along(double value, bool vertical) const;  // 0 to 1 of the plot area
   double back(double share, bool vertical) const;
@@ -73,6 +76,7 @@ class PlotView : public QChartView {
   QElapsedTimer since_click_;
   std::pair<double, double> drag_x_, drag_y_;
   std::optional<std::pair<double, double>> band_;  // of x, while it is dragged out and after
+  std::optional<QRectF> rubber_;                   // what a drag with Ctrl zooms into
 };
 
 }  // namespace assay::gui

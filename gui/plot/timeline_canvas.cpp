@@ -8,16 +8,18 @@
 #include <QToolTip>
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "datasets/quantity.h"
+#include "gui/model/palette.h"
 #include "gui/plot/ticks.h"
 #include "gui/theme.h"
 
 namespace assay::gui {
 namespace {
-constexpr int row_height = 22;
-constexpr double least_span = 1000;     // ps
-constexpr std::size_t many_groups = 8;  // from here on equal ranks are folded without being asked
+constexpr int least_row = 22, most_row = 38;  // pixels
+constexpr double least_span = 1000;           // ps
+constexpr std::size_t many_groups = 8;        // from here on equal ranks are folded without being asked
 constexpr std::size_t most_arrows = 250;
 constexpr std::size_t dense = 96;  // bars in a lane's row from which it is painted as pixels
 
@@ -51,6 +53,10 @@ void TimelineCanvas::show_data(TimelineData data) {
   found_.clear();
   alike_ = alike_groups(data_);
   alike_on_ = alike_.size() > many_groups;
+  by_operation_ = data_.lanes.size() > 1 && data_.names.size() > 2 &&  // the first is of no peer
+                  std::all_of(data_.lanes.begin(), data_.lanes.end(), [&](const Lane& lane) {
+                    return lane.kind == data_.lanes.front().kind && lane.kind != lane.name;
+                  });
   range_ = {-1, -1};  // of other data: whatever comes is news
   lay_out();
   show_all();
@@ -76,7 +82,7 @@ void TimelineCanvas::lay_out() {
     rows_.push_back({lane, folded, gathered && group != last ? likes[leader] : 0});
     last = group;
   }
-  setMinimumHeight(static_cast<int>(rows_.size()) * row_height + 6);
+  setMinimumHeight(static_cast<int>(rows_.size()) * least_row + 6);
   update();
 }
 
@@ -93,9 +99,36 @@ void TimelineCanvas::toggle_group(const std::string& group) {
   lay_out();
 }
 
+int TimelineCanvas::row_height() const {
+  if (rows_.empty()) return least_row;
+  return std::clamp((height() - 6) / static_cast<int>(rows_.size()), least_row, most_row);
+}
+
+void TimelineCanvas::fold_all(bool on) {
+  folded_.clear();
+  if (on)
+    for (const Lane& lane : data_.lanes) folded_.insert(lane.group);
+  lay_out();
+}
+
+bool TimelineCanvas::has_foldable() const {
+  std::set<std::string> groups;
+  return std::any_of(data_.lanes.begin(), data_.lanes.end(),
+                     [&](const Lane& lane) { return !groups.insert(lane.group).second; });
+}
+
 void TimelineCanvas::set_idle(bool on) {
   idle_ = on;
   update();
+}
+
+void TimelineCanvas::set_by_operation(bool on) {
+  by_operation_ = on;
+  update();
+}
+
+QColor TimelineCanvas::color_of(const Lane& lane, std::size_t bar) const {
+  return by_operation_ ? slot_color(lane.bars[bar].name) : lane_color(lane.kind);
 }
 
 void TimelineCanvas::set_arrows(bool on) {
@@ -198,7 +231,7 @@ double TimelineCanvas::x_of(double time) const {
 }
 
 const TimelineCanvas::Row* TimelineCanvas::row_at(double y) const {
-  const auto row = static_cast<std::ptrdiff_t>(std::floor(y / row_height));
+  const auto row = static_cast<std::ptrdiff_t>(std::floor(y / row_height()));
   if (row < 0 || row >= static_cast<std::ptrdiff_t>(rows_.size())) return nullptr;
   return &rows_[static_cast<std::size_t>(row)];
 }
@@ -206,11 +239,7 @@ const TimelineCanvas::Row* TimelineCanvas::row_at(double y) const {
 void TimelineCanvas::paint_lane(QPainter& painter, const Lane& lane, const QRectF& place, bool names) {
   const int columns = static_cast<int>(place.width());
   const QFontMetricsF metrics(painter.font());
-  QColor color = lane_color(lane.kind);
   const bool waiting = is_waiting(lane);
-  QColor light = color, faint = color;
-  light.setAlpha(critical_ ? 60 : 150);
-  faint.setAlpha(30);
   const auto bars = visible(lane, range_.first, range_.second, columns);
   painted_ += static_cast<int>(bars.size());
   const bool gaps = idle_ && lane.kind == "compute";
@@ -221,12 +250,17 @@ void TimelineCanvas::paint_lane(QPainter& painter, const Lane& lane, const QRect
     const QRectF bar(left, place.top() + 3,
                      std::max(1.0, static_cast<double>(drawn.last - drawn.first) + (drawn.count > 1 ? 1 : 0)),
                      place.height() - 6);
+    const QColor color = color_of(lane, drawn.bar);
+    QColor light = color;
+    light.setAlpha(critical_ ? 60 : 150);
     if (waiting) {
       painter.fillRect(bar, QBrush(light, Qt::BDiagPattern));
       continue;
     }
     const bool strong = critical_ && drawn.critical;
     const bool back = drawn.count == 1 && stands_back(lane, drawn.bar);
+    QColor faint = color;
+    faint.setAlpha(30);
     painter.fillRect(bar, strong ? theme().bad : back ? faint : light);
     if (bar.width() > 3 && !critical_ && !back) painter.fillRect(QRectF(bar.left(), bar.top(), 1, bar.height()), color);
     if (!names || drawn.count > 1 || bar.width() < 30) continue;
@@ -248,11 +282,12 @@ void TimelineCanvas::paint_arrows(QPainter& painter) {
   color.setAlpha(150);
   painter.setPen(QPen(color, 1));
   painter.setBrush(color);
-  const auto middle = [](int row) { return (row + 0.5) * row_height; };
+  const double high = row_height();
+  const auto middle = [&](int row) { return (row + 0.5) * high; };
   for (const Arrow& arrow : arrows_between(data_, range_.first, range_.second, most_arrows)) {
     const int from_row = row_of_[arrow.from_lane], to_row = row_of_[arrow.to_lane];
     if (from_row < 0 || to_row < 0 || from_row == to_row) continue;
-    const double edge = from_row < to_row ? 0.5 * row_height - 3 : 3 - 0.5 * row_height;
+    const double edge = from_row < to_row ? 0.5 * high - 3 : 3 - 0.5 * high;
     const QPointF from(x_of(static_cast<double>(arrow.start)), middle(from_row) + edge);
     const QPointF to(x_of(static_cast<double>(arrow.end)), middle(to_row) - edge);
     const QPointF way = to - from;
@@ -284,12 +319,20 @@ bool TimelineCanvas::paint_dense(QPainter& painter, const Lane& lane, const std:
   if (painter.paintEngine() == nullptr || painter.paintEngine()->type() != QPaintEngine::Raster) return false;
   const int columns = static_cast<int>(place.width()), lines = static_cast<int>(place.height()) - 6;
   if (columns < 1 || lines < 1) return false;
-  const QColor ground = theme().panel, color = lane_color(lane.kind);
-  QColor light = color, faint = color;
-  light.setAlpha(critical_ ? 60 : 150);
-  faint.setAlpha(30);
-  const QRgb empty = ground.rgb(), usual = over(light, ground).rgb(), back = over(faint, ground).rgb(),
-             edge = color.rgb(), strong = theme().bad.rgb();
+  const QColor ground = theme().panel;
+  struct Look {
+    QRgb usual, back, edge;
+  };
+  const auto look_of = [&](const QColor& color) {
+    QColor light = color, faint = color;
+    light.setAlpha(critical_ ? 60 : 150);
+    faint.setAlpha(30);
+    return Look{over(light, ground).rgb(), over(faint, ground).rgb(), color.rgb()};
+  };
+  std::vector<Look> looks;  // of the operations' colours, or the one of the lane
+  for (std::size_t slot = 0; slot < (by_operation_ ? static_cast<std::size_t>(palette_slots) : 1); ++slot)
+    looks.push_back(look_of(by_operation_ ? slot_color(slot) : lane_color(lane.kind)));
+  const QRgb empty = ground.rgb(), strong = theme().bad.rgb();
   const QRgb gap = idle_ && lane.kind == "compute" ? over(idle_color(), ground).rgb() : empty;
   std::vector<QRgb> line(static_cast<std::size_t>(columns), empty);
   int reached = -1;
@@ -297,6 +340,7 @@ bool TimelineCanvas::paint_dense(QPainter& painter, const Lane& lane, const std:
     if (gap != empty && reached >= 0)
       for (int x = reached + 1; x < bar.first; ++x) line[static_cast<std::size_t>(x)] = gap;
     const int end = std::max(bar.first + 1, bar.last + (bar.count > 1 ? 1 : 0));
+    const auto& [usual, back, edge] = looks[by_operation_ ? lane.bars[bar.bar].name % looks.size() : 0];
     const QRgb held = critical_ && bar.critical ? strong : bar.count == 1 && stands_back(lane, bar.bar) ? back : usual;
     for (int x = bar.first; x < std::min(end, columns); ++x) line[static_cast<std::size_t>(x)] = held;
     if (end - bar.first > 3 && !critical_) line[static_cast<std::size_t>(bar.first)] = edge;
@@ -342,12 +386,13 @@ void TimelineCanvas::paintEvent(QPaintEvent* event) {
   font.setPixelSize(11);
   painter.setFont(font);
   painted_ = 0;
-  const int first = std::max(0, event->rect().top() / row_height);
-  const int last = std::min(static_cast<int>(rows_.size()) - 1, event->rect().bottom() / row_height);
+  const int high = row_height();
+  const int first = std::max(0, event->rect().top() / high);
+  const int last = std::min(static_cast<int>(rows_.size()) - 1, event->rect().bottom() / high);
   QColor faint = theme().line;
   faint.setAlpha(110);
   for (int row = first; row <= last; ++row) {
-    const QRectF place(label_width(), row * row_height, width() - label_width(), row_height);
+    const QRectF place(label_width(), row * high, width() - label_width(), high);
     const Row& held = rows_[static_cast<std::size_t>(row)];
     if (row > 0 && data_.lanes[held.lane].group != data_.lanes[rows_[static_cast<std::size_t>(row) - 1].lane].group) {
       painter.setPen(faint);
@@ -356,11 +401,11 @@ void TimelineCanvas::paintEvent(QPaintEvent* event) {
     paint_row(painter, held, place);
   }
   paint_arrows(painter);
-  if (measured_) {
+  if (const auto& marked = rubber_ ? rubber_ : measured_) {
     QColor shade = theme().accent;
     shade.setAlpha(45);
-    const QRectF band(QPointF(std::max<double>(label_width(), x_of(measured_->first)), 0),
-                      QPointF(x_of(measured_->second), height()));
+    const QRectF band(QPointF(std::max<double>(label_width(), x_of(marked->first)), 0),
+                      QPointF(x_of(marked->second), height()));
     painter.fillRect(band, shade);
     painter.setPen(QPen(theme().accent, 1));
     painter.drawLine(band.topLeft(), band.bottomLeft());
@@ -382,13 +427,20 @@ void TimelineCanvas::mousePressEvent(QMouseEvent* event) {
   setFocus();
   pressed_ = event->position();
   pressed_range_ = range_;
-  measuring_ = event->modifiers().testFlag(Qt::ShiftModifier);
+  rubber_.reset();
+  drag_ = event->modifiers().testFlag(Qt::ShiftModifier)     ? Drag::measure
+          : event->modifiers().testFlag(Qt::ControlModifier) ? Drag::zoom
+                                                             : Drag::move;
 }
 
 void TimelineCanvas::mouseMoveEvent(QMouseEvent* event) {
   if (pressed_ && event->buttons().testFlag(Qt::LeftButton)) {
-    if (measuring_) {
+    if (drag_ == Drag::measure) {
       measure(time_at(pressed_->x()), time_at(event->position().x()));
+    } else if (drag_ == Drag::zoom) {
+      const double from = time_at(pressed_->x()), to = time_at(event->position().x());
+      rubber_ = {std::min(from, to), std::max(from, to)};
+      update();
     } else {
       const double by = (pressed_->x() - event->position().x()) / std::max(1, width() - label_width()) *
                         (pressed_range_.second - pressed_range_.first);
@@ -421,6 +473,8 @@ void TimelineCanvas::mouseMoveEvent(QMouseEvent* event) {
 void TimelineCanvas::mouseReleaseEvent(QMouseEvent* event) {
   const bool clicked = pressed_ && (event->position() - *pressed_).manhattanLength() < 4;
   pressed_.reset();
+  if (const auto part = std::exchange(rubber_, std::nullopt); part && !clicked)
+    return set_range(part->first, part->second);
   if (!clicked) return;
   const Row* row = row_at(event->position().y());
   if (event->position().x() < label_width()) {
@@ -437,7 +491,13 @@ void TimelineCanvas::mouseReleaseEvent(QMouseEvent* event) {
     measured_.reset();
     Q_EMIT measure_changed();
     update();
+    return;
   }
+  if (row == nullptr || row->folded) return;
+  const Lane& lane = data_.lanes[row->lane];
+  if (const std::size_t bar = bar_at(lane, static_cast<std::int64_t>(time_at(event->position().x())));
+      bar < lane.bars.size())
+    Q_EMIT bar_chosen(row->lane, bar);
 }
 
 void TimelineCanvas::keyPressEvent(QKeyEvent* event) {

@@ -29,12 +29,18 @@ class TimelineCanvas : public QWidget {
   void set_critical(bool on);
   void set_idle(bool on);    // stretches in which a compute lane does nothing
   void set_arrows(bool on);  // from sends to receives, as long as they are few enough to be told apart
+  // A colour an operation instead of a colour a kind of lane; on at first where all lanes are of one kind, so that what
+  // a pipeline's stages work on can be followed.
+  void set_by_operation(bool on);
+  bool by_operation() const { return by_operation_; }
   // Bars whose names hold `words` (any case) stand out; returns how many there are. "": all alike.
   std::size_t search(const QString& words);
   bool show_next_found();   // moves to the first of them behind the middle, else to the first; false: none is shown
   void set_alike(bool on);  // ranks that do the same at the same times as one; on at first where ranks are many
   bool folds_alike() const { return alike_on_; }
   void toggle_group(const std::string& group);  // folds a rank into one line, and back
+  void fold_all(bool on);                       // every rank
+  bool has_foldable() const;                    // some rank has more than one lane
   std::size_t rows() const { return rows_.size(); }
   static int label_width() { return 174; }       // "rank 15 / compute" and its share
   int last_painted() const { return painted_; }  // rectangles of the last paint
@@ -44,6 +50,7 @@ class TimelineCanvas : public QWidget {
   void range_changed();
   void measure_changed();
   void lane_chosen(const QString& name);  // a right click on its name
+  void bar_chosen(std::size_t lane, std::size_t bar);
 
  protected:
   void paintEvent(QPaintEvent* event) override;
@@ -54,6 +61,7 @@ class TimelineCanvas : public QWidget {
   void keyPressEvent(QKeyEvent* event) override;
 
  private:
+  enum class Drag { move, measure, zoom };
   struct Row {
     std::size_t lane = 0;
     bool folded = false;      // stands for all lanes of the group
@@ -66,9 +74,11 @@ class TimelineCanvas : public QWidget {
   void paint_gaps(QPainter& painter, const std::vector<Drawn>& drawn, const QRectF& place) const;
   void paint_arrows(QPainter& painter);
   bool stands_back(const Lane& lane, std::size_t bar) const;  // while others are searched for
+  QColor color_of(const Lane& lane, std::size_t bar) const;
   double time_at(double x) const;
   double x_of(double time) const;
   const Row* row_at(double y) const;
+  int row_height() const;  // few lanes share the room there is
 
   TimelineData data_;
   std::vector<Row> rows_;
@@ -77,11 +87,12 @@ class TimelineCanvas : public QWidget {
   std::optional<std::pair<double, double>> measured_;
   std::optional<QPointF> pressed_;
   std::pair<double, double> pressed_range_;
-  bool measuring_ = false;
-  std::map<std::string, std::string> alike_;  // group -> the one shown for it
-  std::set<std::string> spread_;              // of those, the ones whose likes are shown too
+  Drag drag_ = Drag::move;
+  std::optional<std::pair<double, double>> rubber_;  // what a drag with Ctrl zooms into
+  std::map<std::string, std::string> alike_;         // group -> the one shown for it
+  std::set<std::string> spread_;                     // of those, the ones whose likes are shown too
   bool alike_on_ = false;
-  bool critical_ = false, idle_ = false, arrows_on_ = true;
+  bool critical_ = false, idle_ = false, arrows_on_ = true, by_operation_ = false;
   int painted_ = 0, arrows_ = 0;
   std::vector<bool> found_;  // by name; empty: nothing is searched for
   std::vector<int> row_of_;  // of each lane; -1: not shown

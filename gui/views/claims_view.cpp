@@ -100,7 +100,7 @@ ClaimsView::ClaimsView(Session& session, QWidget* parent)
     : View(session, QStringLiteral("claims"), tr("Claims"), parent) {
   auto* layout = page();
   summary_ = new QLabel;
-  summary_->setTextFormat(Qt::RichText);
+  offers_all(summary_);
   layout->addWidget(summary_);
   auto* splitter = new QSplitter(Qt::Vertical);
   splitter->setHandleWidth(10);
@@ -123,8 +123,14 @@ ClaimsView::ClaimsView(Session& session, QWidget* parent)
   as_hinge_->setCheckable(true);
   as_hinge_->setToolTip(tr("Ours with one condition at a time moved"));
   finding_ = quiet_line();
+  timeline_ = new QPushButton(tr("Its timeline"));
+  connect(timeline_, &QPushButton::clicked, this, [this] {
+    this->session().select_case(timeline_case_);
+    Q_EMIT view_wanted(QStringLiteral("timeline"));
+  });
   auto* line = new QHBoxLayout;
   line->addWidget(as_hinge_);
+  line->addWidget(timeline_);
   line->addWidget(finding_, 1);
   down->addLayout(line);
   down->addWidget(plot_, 1);
@@ -137,6 +143,32 @@ ClaimsView::ClaimsView(Session& session, QWidget* parent)
   connect(claims_, &GridView::row_selected, this, [this](qint64 id) { show_claim(id); });
   connect(plot_, &PlotView::point_clicked, this, [this](qint64 id) { claims_->select_id(id); });
   connect(as_hinge_, &QPushButton::toggled, this, [this] { show_claim(claims_->current_id()); });
+}
+
+void ClaimsView::toggle_scale() {
+  other_scale_ = !other_scale_;
+  show_claim(claims_->current_id());
+}
+
+// What the claimed program did in the run looked at, where that was recorded.
+void ClaimsView::look_for_timeline(const std::string& technique) {
+  const auto data = session().run();
+  if (data != timelines_of_) {
+    timelines_.clear();
+    if (data)
+      session().guarded([&] {
+        for (const auto& held : session().database()->store().timelines(data->run.id))
+          timelines_.push_back(held.case_id);
+      });
+    timelines_of_ = data;
+  }
+  timeline_case_ = 0;
+  for (const std::int64_t id : timelines_)
+    if (const CaseResult* result = data->find(id); result != nullptr && result->info.record.technique == technique)
+      timeline_case_ = timeline_case_ == 0 ? id : timeline_case_;
+  timeline_->setEnabled(timeline_case_ != 0);
+  timeline_->setToolTip(timeline_case_ != 0 ? tr("what this program did when, in the run looked at")
+                                            : tr("the run looked at has no timeline of this technique"));
 }
 
 QStringList ClaimsView::arguments() const {
@@ -232,12 +264,7 @@ void ClaimsView::refresh() {
     grid.rows.push_back(std::move(row));
   }
   // A column that says the same in every row takes the room of the others.
-  const auto same_technique = [&](const GridRow& row) { return row.cells[1].text == grid.rows.front().cells[1].text; };
-  QString only;
-  if (grid.rows.size() > 1 && std::all_of(grid.rows.begin(), grid.rows.end(), same_technique)) {
-    only = grid.rows.front().cells[1].text;
-    for (GridRow& row : grid.rows) row.cells[1].text.clear();
-  }
+  const QString only = said_once(grid, 1);
   QStringList words;
   if (!only.isEmpty()) words << only;
   for (const char* verdict :
@@ -247,7 +274,7 @@ void ClaimsView::refresh() {
                    .arg(claim_color(verdict).name())
                    .arg(counts[verdict])
                    .arg(QString::fromLatin1(verdict));
-  if (hidden > 0) words << tr("%1 hidden by the filter").arg(hidden);
+  if (hidden > 0) words << hidden_text(tr("%1 hidden by the filter").arg(hidden));
   summary_->setText(words.join(QStringLiteral(" &nbsp;·&nbsp; ")));
   const bool any = !grid.rows.empty();
   const qint64 first = any ? grid.rows.front().id : 0;
@@ -301,6 +328,7 @@ void ClaimsView::show_claim(qint64 id) {
     text += field(tr("verdict"), "not judged; assay reproduce " + short_name(claim.technique) + " --store");
   }
   detail_->setText(text + QStringLiteral("</table>"));
+  look_for_timeline(claim.technique);
   const auto hinge = row.verdict ? hinge_of(*row.verdict) : std::nullopt;
   as_hinge_->setEnabled(hinge.has_value());
   finding_->setText(hinge ? text_of(finding(*hinge))
@@ -405,7 +433,7 @@ void ClaimsView::show_plot(const Row& chosen) {
     low = std::min({low, value, *row.verdict->ours});
     high = std::max({high, value, *row.verdict->ours});
   }
-  spec.x.log = high > 8 * low;
+  spec.x.log = (high > 8 * low) != other_scale_;
   if (chosen.claim.form == "ratio")
     spec.references.push_back({1, true, tr("the baseline"), theme().dim, Qt::SolidLine});
   spec.series.push_back(std::move(paper));

@@ -15,6 +15,7 @@
 #include "gui/model/compared_pair.h"
 #include "gui/model/decision_text.h"
 #include "gui/theme.h"
+#include "harness/stats/median.h"
 
 namespace assay::gui {
 namespace {
@@ -65,6 +66,13 @@ GridCell times_cell(const OwnNoise& noise) {
   return cell;
 }
 
+double median_clock(const results_db::LaunchRecord& launch) {
+  std::vector<double> clocks;
+  for (const float hz : launch.sample_clock_hz)
+    if (hz > 0) clocks.push_back(hz);
+  return clocks.empty() ? 0 : harness::stats::median(clocks);
+}
+
 StripSide side_of(const CaseResult* result, const std::string& metric) {
   return result == nullptr ? StripSide() : strip_side(*result, metric);
 }
@@ -103,7 +111,7 @@ CompareView::CompareView(Session& session, QWidget* parent)
   problem_->setWordWrap(true);
   layout->addWidget(problem_);
   summary_ = new QLabel;
-  summary_->setTextFormat(Qt::RichText);
+  offers_all(summary_);
   summary_->setWordWrap(true);
   layout->addWidget(summary_);
   auto* splitter = new QSplitter(Qt::Vertical);
@@ -154,6 +162,33 @@ CompareView::CompareView(Session& session, QWidget* parent)
     if (data && data->find(held) != nullptr) this->session().select_case(held);
   });
   connect(rows_, &GridView::row_activated, this, [this] { activate(); });
+  constexpr int settled_ms = 250;  // whoever runs through the rows does not wait for what is read with each
+  clocks_later_.setSingleShot(true);
+  clocks_later_.setInterval(settled_ms);
+  connect(&clocks_later_, &QTimer::timeout, this, [this] { read_clocks(); });
+}
+
+void CompareView::toggle_scale() { strip_->set_log(!strip_->is_log()); }
+
+void CompareView::read_clocks() {
+  if (!explained_of_ || strip_->sides().size() != 2) return;
+  const auto& [which, at] = *explained_of_;
+  const harness::Comparison& comparison = comparisons_[which];
+  const Pair& pair = prepared_[which][at].pair;
+  std::vector<StripSide> sides = strip_->sides();
+  const std::pair<const CaseResult*, const std::string*> held[] = {{pair.a, &comparison.run_a.id},
+                                                                   {pair.b, &comparison.run_b.id}};
+  for (std::size_t side = 0; side < sides.size(); ++side) {
+    const auto& [result, run] = held[side];
+    if (result == nullptr || result->info.record.timer == "virtual") continue;  // its clock is nobody's
+    session().guarded([&] {
+      for (const auto& launch : session().database()->store().launches(*run, result->info.id))
+        for (StripLaunch& drawn : sides[side].launches)
+          if (drawn.started_ns == launch.started_ns) drawn.clock_hz = median_clock(launch);
+    });
+  }
+  const ComparedCase& row = comparison.cases[at];
+  strip_->show_sides(std::move(sides), row.unit, row.metric);
 }
 
 QStringList CompareView::arguments() const {
@@ -268,7 +303,7 @@ void CompareView::prepare() {
   }
 }
 
-void CompareView::show_summary(std::size_t hidden) {
+void CompareView::show_summary() {
   QStringList lines;
   for (const harness::Comparison& comparison : comparisons_) {
     QStringList counts;
@@ -297,7 +332,13 @@ void CompareView::show_summary(std::size_t hidden) {
                   .arg(text_of(comparison.environment.front().what));
     lines << text;
   }
-  if (hidden > 0) lines << tr("%1 hidden by the filter").arg(hidden);
+  QStringList last;
+  if (!common_what_.isEmpty()) last << tr("all: %1").arg(common_what_).toHtmlEscaped();
+  if (hidden_ > 0) last << hidden_text(tr("%1 hidden by the filter").arg(hidden_));
+  if (!last.isEmpty() && lines.size() == 1)
+    lines.front() += QStringLiteral(" · ") + last.join(QStringLiteral(" · "));
+  else if (!last.isEmpty())
+    lines << last.join(QStringLiteral(" · "));
   summary_->setText(lines.join(QStringLiteral("<br>")));
 }
 
@@ -331,15 +372,14 @@ GridRow CompareView::make_row(const Place& at) const {
 
 void CompareView::show_rows() {
   std::vector<Place> order;
-  std::size_t hidden = 0;
+  hidden_ = 0;
   for (std::size_t c = 0; c < comparisons_.size(); ++c)
     for (std::size_t i = 0; i < comparisons_[c].cases.size(); ++i) {
       if (matches(session().filter(), prepared_[c][i].pair))
         order.emplace_back(c, i);
       else
-        ++hidden;
+        ++hidden_;
     }
-  show_summary(hidden);
   const bool percent = by_percent_->isChecked();
   std::stable_sort(order.begin(), order.end(), [&](const Place& a, const Place& b) {
     const Decision& left = comparisons_[a.first].cases[a.second].decision;
@@ -373,9 +413,11 @@ void CompareView::show_rows() {
       grid.rows.push_back(*held.row);
       grid.rows.back().id = static_cast<qint64>(grid.rows.size());
     }
+    common_what_ = said_once(grid, comparisons_.size() > 1 ? 3 : 2);
     const QSignalBlocker quiet(rows_);
     rows_->show_grid(std::move(grid));
   }
+  show_summary();
   select_shown();
   show_row(shown_.empty() ? 0 : std::max<qint64>(1, rows_->current_id()));
   if (same)
@@ -487,6 +529,7 @@ void CompareView::show_row(qint64 id) {
   right.name = tr("contender: %1").arg(side_name(comparison.selector_b, comparison.run_b));
   if (left.color == right.color) left.color = theme().dim;  // one technique, two runs: the older stands back
   strip_->show_sides({left, right}, held.unit, held.metric);
+  clocks_later_.start();
 }
 
 }  // namespace assay::gui

@@ -5,6 +5,7 @@
 #include <QPushButton>
 #include <QStackedWidget>
 #include <QTextEdit>
+#include <QTimer>
 #include <optional>
 #include <vector>
 
@@ -31,6 +32,8 @@ class CompareView : public View {
   QPushButton* map_button() const { return as_map_; }
   QPushButton* percent_button() const { return by_percent_; }
   QString summary() const { return summary_->text(); }
+  void toggle_scale() override;
+  void read_clocks();  // of the launches shown below; does so by itself a moment after a row was chosen
 
  private:
   using Place = std::pair<std::size_t, std::size_t>;  // comparison and case
@@ -38,7 +41,7 @@ class CompareView : public View {
   void compare();
   void prepare();  // what a keystroke in the filter looks at
   void show_rows();
-  void show_summary(std::size_t hidden);
+  void show_summary();
   void show_row(qint64 id);
   void show_map();  // of the comparison that the current row belongs to
   void choose_mapped();
@@ -69,6 +72,8 @@ class CompareView : public View {
   std::vector<std::vector<Prepared>> prepared_;
   Told told_;
   std::vector<Place> shown_;           // by the row's id - 1
+  std::size_t hidden_ = 0;             // by the filter
+  QString common_what_;                // what is compared, where that is the same in every row
   std::optional<Place> explained_of_;  // the case told about below
   bool touched_ = false;               // the user has said what to compare
   QLineEdit* base_;
@@ -83,6 +88,7 @@ class CompareView : public View {
   std::vector<std::size_t> mapped_;  // rows of the table, in the order that the map was made of
   QLabel* explained_;
   StripPlot* strip_;
+  QTimer clocks_later_;
 };
 
 }  // namespace assay::gui

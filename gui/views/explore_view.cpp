@@ -22,11 +22,12 @@ QString tip_of(const RunData& data, const std::string& metric, qint64 id) {
   const Value* held = result == nullptr ? nullptr : result->value(metric);
   if (held == nullptr) return {};
   const Value& value = *held;
-  QString tip = QStringLiteral("%1\n%2\n%3 %4")
+  QString tip = QStringLiteral("%1\n%2\n%3 %4 (%5)")
                     .arg(text_of(result->info.name), text_of(parameters_text(result->info)),
-                         text_of(metric_title(value.metric)), text_of(value_text(value)));
+                         text_of(metric_title(value.metric)), text_of(value_text(value)), text_of(exact_text(value)));
   if (const auto interval = interval_text(value); !interval.empty())
-    tip += QStringLiteral("  (%1)").arg(text_of(interval));
+    tip += ExploreView::tr("\n95% interval %1").arg(text_of(interval));
+  if (const auto reach = reach_text(value); !reach.empty()) tip += ExploreView::tr("\nlaunches %1").arg(text_of(reach));
   return tip + QLatin1Char('\n') + text_of(evidence_text(value));
 }
 
@@ -64,25 +65,47 @@ Reach reach_of(const Exploration& exploration, const Of& of) {
   return reach;
 }
 
+// Its number has no interval, but launches that lie apart.
+bool only_reach(const Value& value) { return !(value.low && value.high) && value.launches > 1; }
+
+bool has_reach(const Exploration& exploration) {
+  for (const ExplorePanel& panel : exploration.panels)
+    for (const ExploreSeries& series : panel.series)
+      for (const ExplorePoint& point : series.points)
+        if (only_reach(point.value)) return true;
+  return false;
+}
+
 // Two decades of values say nothing on a linear scale.
 bool spreads(const Exploration& exploration) {
   const Reach reach = reach_of(exploration, [](const ExplorePoint& point) { return point.value.median; });
   return reach.low > 0 && reach.high > 20 * reach.low;
 }
 
-// The categories a panel has, the best one on top, which is last.
-std::vector<std::size_t> rows_of(const Exploration& exploration, const ExplorePanel& panel) {
-  std::map<std::size_t, double> best;
+QString label_of(const ExploreSeries& series) {
+  return text_of(series.name + (series.variant.empty() ? "" : ", " + series.variant));
+}
+
+// What the row of a point is called where the axis has no numbers.
+QString row_name(const Exploration& exploration, const ExplorePanel& panel, const ExploreSeries& series,
+                 const ExplorePoint& point) {
+  if (exploration.axis == "technique") return label_of(series);
+  const QString category = text_of(exploration.categories[static_cast<std::size_t>(point.x)]);
+  return panel.series.size() > 1 ? category + QStringLiteral(": ") + label_of(series) : category;
+}
+
+// The rows a panel has, the best one on top, which is last.
+std::vector<QString> rows_of(const Exploration& exploration, const ExplorePanel& panel) {
+  std::map<QString, double> best;
   for (const ExploreSeries& series : panel.series)
     for (const ExplorePoint& point : series.points) {
-      const auto category = static_cast<std::size_t>(point.x);
       const double value = exploration.lower_is_better ? point.value.median : -point.value.median;
-      const auto [at, is_new] = best.try_emplace(category, value);
+      const auto [at, is_new] = best.try_emplace(row_name(exploration, panel, series, point), value);
       if (!is_new) at->second = std::min(at->second, value);
     }
-  std::vector<std::size_t> rows;
-  for (const auto& [category, value] : best) rows.push_back(category);
-  std::stable_sort(rows.begin(), rows.end(), [&](std::size_t a, std::size_t b) { return best[a] > best[b]; });
+  std::vector<QString> rows;
+  for (const auto& [name, value] : best) rows.push_back(name);
+  std::stable_sort(rows.begin(), rows.end(), [&](const QString& a, const QString& b) { return best[a] > best[b]; });
   return rows;
 }
 
@@ -101,6 +124,7 @@ ExploreView::ExploreView(Session& session, QWidget* parent)
   scale_ = new QPushButton(tr("log scale"));
   scale_->setCheckable(true);
   common_ = quiet_line();
+  offers_all(common_);
   controls->addWidget(metric_);
   controls->addWidget(new QLabel(tr("over")));
   controls->addWidget(axis_);
@@ -147,6 +171,10 @@ void ExploreView::activate() {
   if (ranking_->current_id() == 0) return;
   session().select_case(ranking_->current_id());
   Q_EMIT view_wanted(QStringLiteral("trends"));
+}
+
+void ExploreView::toggle_scale() {
+  if (scale_->isEnabled()) scale_->click();
 }
 
 QStringList ExploreView::arguments() const {
@@ -210,7 +238,7 @@ void ExploreView::show_front(const std::shared_ptr<const RunData>& data) {
   fill_axes(choice, wish_.axis);
   scale_->setEnabled(false);
   const double limit = limit_.value_or(widest_limit(front));
-  common_->setText(limit_text(front, limit));
+  common_->setText(limit_text(front, limit).toHtmlEscaped());
   panels_ = 1;
   make_plots();
   place_plots();
@@ -238,27 +266,25 @@ void ExploreView::show_controls(const Exploration& exploration) {
   fill_axes(exploration, exploration.axis);
   scale_->setEnabled(true);
   scale_->setChecked(is_log_);
-  QString text;
-  if (!exploration.common.empty()) text = tr("all: %1").arg(text_of(exploration.common));
-  QStringList hidden;
-  if (exploration.filtered_out > 0) hidden << tr("%1 filtered out").arg(exploration.filtered_out);
-  if (exploration.without_metric > 0) hidden << tr("%1 without this value").arg(exploration.without_metric);
-  if (!hidden.isEmpty())
-    text += (text.isEmpty() ? QString() : QStringLiteral(" · ")) + hidden.join(QStringLiteral(", "));
-  common_->setText(text);
+  QStringList parts;
+  if (!exploration.common.empty()) parts << tr("all: %1").arg(text_of(exploration.common)).toHtmlEscaped();
+  if (exploration.filtered_out > 0) parts << hidden_text(tr("%1 filtered out").arg(exploration.filtered_out));
+  if (exploration.without_metric > 0) parts << tr("%1 without this value").arg(exploration.without_metric);
+  if (has_reach(exploration)) parts << tr("thin bars: the launches, too few for an interval");
+  common_->setText(parts.join(QStringLiteral(" · ")));
 }
 
 PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel& panel) const {
   PlotSpec spec;
   spec.title = text_of(panel.title);
   PlotAxis values;
-  values.title = text_of(metric_title(exploration.metric));
+  values.title = text_of(metric_heading(exploration.metric));
   values.unit = exploration.unit;
   values.metric = exploration.metric;
   values.log = is_log_;
   values.from_zero = !is_log_;
   PlotAxis along;
-  const auto rows = exploration.numeric ? std::vector<std::size_t>() : rows_of(exploration, panel);
+  const auto rows = exploration.numeric ? std::vector<QString>() : rows_of(exploration, panel);
   along.title = text_of(axis_title(exploration.axis));
   along.kind = AxisKind::count;
   if (exploration.numeric) {
@@ -266,7 +292,7 @@ PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel
     along.log = low > 0 && high >= 4 * low;
     if (high < 1024) along.kind = AxisKind::number;
   } else {
-    for (const std::size_t category : rows) along.categories.push_back(text_of(exploration.categories[category]));
+    along.categories = rows;
   }
   // Names are read level, so categories are rows and the values run to the right.
   spec.x = exploration.numeric ? along : values;
@@ -280,12 +306,13 @@ PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel
       for (const Crossover& held : found)
         spec.bands.push_back({held.from, held.to, text_of(held.after) + QStringLiteral(" from here on")});
   }
-  const auto row_of = [&](double category) {
-    return static_cast<double>(std::find(rows.begin(), rows.end(), static_cast<std::size_t>(category)) - rows.begin());
+  const auto row_of = [&](const ExploreSeries& series, const ExplorePoint& point) {
+    const QString name = row_name(exploration, panel, series, point);
+    return static_cast<double>(std::find(rows.begin(), rows.end(), name) - rows.begin());
   };
   for (const ExploreSeries& held : panel.series) {
     PlotSeries series;
-    series.name = text_of(held.name + (held.variant.empty() ? "" : ", " + held.variant));
+    series.name = label_of(held);
     series.color = technique_color(held.technique);
     series.provenance = held.provenance;
     series.marker = marker_shape(held.technique);
@@ -293,9 +320,14 @@ PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel
     for (const ExplorePoint& point : held.points) {
       PlotPoint drawn;
       drawn.x = exploration.numeric ? point.x : point.value.median;
-      drawn.y = exploration.numeric ? point.value.median : row_of(point.x);
+      drawn.y = exploration.numeric ? point.value.median : row_of(held, point);
       drawn.low = point.value.low;
       drawn.high = point.value.high;
+      if (only_reach(point.value)) {
+        drawn.low = point.value.lowest;
+        drawn.high = point.value.highest;
+        drawn.spread = Spread::launches;
+      }
       drawn.id = point.result->info.id;
       series.points.push_back(std::move(drawn));
     }
@@ -363,7 +395,7 @@ void ExploreView::move_limit(double value) {
   limit_ = value;
   const Exploration choice = explore(*data_, session().filter(), {wish_.metric, {}, wish_.most_panels});
   const Front front = front_of(*data_, session().filter(), wish_.axis.substr(metric_axis.size()), choice.metric);
-  common_->setText(limit_text(front, value));
+  common_->setText(limit_text(front, value).toHtmlEscaped());
   ranking_->show_grid(front_grid(front, value));
 }
 

@@ -25,6 +25,7 @@ class ExploreView : public View {
   Grid table() const override { return ranking_->grid(); }
   void move(int rows) override { ranking_->move(rows); }
   void activate() override;
+  void toggle_scale() override;
   QStringList arguments() const override;
   void set_arguments(const QMap<QString, QString>& values) override;
   const std::vector<PlotView*>& plots() const { return plots_; }  // those in use come first

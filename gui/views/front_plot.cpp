@@ -14,10 +14,12 @@ using results_db::Provenance;
 
 // "TTFT, 99th percentile" is a percentile of one launch each; a median over launches of it is no percentile of them
 // all.
-bool is_percentile(const std::string& metric) {
+int percentile_of(const std::string& metric) {  // 99 of ttft_p99; 0: it is none
   const std::size_t p = metric.rfind("_p");
-  return p != std::string::npos && p + 2 < metric.size() &&
-         metric.find_first_not_of("0123456789", p + 2) == std::string::npos;
+  if (p == std::string::npos || p + 2 >= metric.size() ||
+      metric.find_first_not_of("0123456789", p + 2) != std::string::npos)
+    return 0;
+  return std::stoi(metric.substr(p + 2));
 }
 
 QString name_of(const FrontPoint& point) {
@@ -27,7 +29,7 @@ QString name_of(const FrontPoint& point) {
 
 PlotAxis axis_of(const std::string& metric, const Value& value, double low, double high) {
   PlotAxis axis;
-  axis.title = text_of(metric_title(metric));
+  axis.title = text_of(metric_heading(metric));
   axis.unit = value.unit;
   axis.metric = metric;
   axis.log = low > 0 && high > 20 * low;
@@ -68,8 +70,8 @@ PlotSpec front_spec(const Front& front, double limit, const std::shared_ptr<cons
     QString tip = text_of(result->info.name + "\n" + parameters_text(result->info));
     for (const std::string& metric : {x, y})
       if (const Value* value = result->value(metric))
-        tip +=
-            QLatin1Char('\n') + text_of(metric_title(metric) + " " + value_text(*value) + ", " + evidence_text(*value));
+        tip += QLatin1Char('\n') + text_of(metric_title(metric) + " " + value_text(*value) + " (" + exact_text(*value) +
+                                           "), " + evidence_text(*value));
     return tip;
   };
   std::map<std::tuple<std::string, Provenance, bool>, PlotSeries> series;
@@ -157,9 +159,13 @@ QString limit_text(const Front& front, double limit) {
                      .arg(text_of(metric_title(front.y_metric)), text_of(metric_title(front.x_metric)),
                           front.x_lower_is_better ? QObject::tr("up to") : QObject::tr("from"),
                           text_of(value_text(limit, unit, front.x_metric)), parts.join(QStringLiteral("; ")));
+  // What is best inside a limit on a percentile is the goodput at that limit over the rates that were run.
+  const int percentile = percentile_of(front.x_metric);
+  if (percentile > 0 && front.x_lower_is_better)
+    text += QObject::tr(" · %1% of the requests of such a case are inside").arg(percentile);
   const bool many = std::any_of(front.points.begin(), front.points.end(),
                                 [](const FrontPoint& point) { return point.x.launches > 1; });
-  if (many && is_percentile(front.x_metric))
+  if (many && percentile > 0)
     text += QObject::tr(" · a percentile here is the median of the launches' percentiles, not one over all requests");
   return text;
 }

@@ -145,6 +145,7 @@ OverviewView::OverviewView(Session& session, QWidget* parent)
   upper_layout->setContentsMargins(0, 4, 0, 0);
   changes_title_ = new QLabel;
   changes_title_->setObjectName(QStringLiteral("heading"));
+  offers_all(changes_title_);
   changes_ = new GridView(tr("changes"));
   upper_layout->addWidget(changes_title_);
   upper_layout->addWidget(changes_, 1);
@@ -156,6 +157,7 @@ OverviewView::OverviewView(Session& session, QWidget* parent)
   health_title->setObjectName(QStringLiteral("heading"));
   health_title->setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Fixed);
   health_ = new GridView(tr("health of the data"));
+  health_->keep_as_high_as_rows();
   claims_title_ = new QLabel;
   claims_title_->setObjectName(QStringLiteral("heading"));
   claims_title_->setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Fixed);
@@ -227,8 +229,9 @@ void OverviewView::show_summary(const RunData& data) {
       held.before ? tr("against the run before, %1 (commit %2)")
                         .arg(text_of(moment_text(held.before->started_ns)), text_of(short_commit(held.before->build)))
                   : text_of(held.not_compared);
-  heading_->setText(
-      tr("%1 · commit %2 · %3").arg(text_of(run_title(data.run)), text_of(short_commit(data.run.build)), against));
+  heading_->setText(tr("%1 on %2 · commit %3 · %4")
+                        .arg(text_of(run_title(data.run)), text_of(data.run.machine.name),
+                             text_of(short_commit(data.run.build)), against));
 }
 
 void OverviewView::show_machines() {
@@ -297,7 +300,8 @@ void OverviewView::show_changes() {
   QString title = held_.before ? tr("What changed") : tr("Nothing to compare with yet");
   if (none) title = tr("Nothing significant changed");
   if (held_.before && held_.changes.empty()) title = tr("No case is in both runs");
-  if (hidden > 0) title += tr("  (%1 hidden by the filter)").arg(hidden);
+  title = title.toHtmlEscaped();
+  if (hidden > 0) title += QStringLiteral(" &nbsp;") + hidden_text(tr("%1 hidden by the filter").arg(hidden));
   changes_title_->setText(title);
   changes_->setVisible(!grid.rows.empty());
   changes_->show_grid(std::move(grid));
@@ -328,7 +332,6 @@ void OverviewView::show_health() {
                              ? tr("Claims of papers: %1 judged").arg(counts_.judged)
                              : tr("Claims of papers: %1, none judged (assay reproduce --store)").arg(counts_.total));
   claims_->show_counts(counts_);
-  health_->setMaximumHeight(health_->height_of_rows());
 }
 
 }  // namespace assay::gui

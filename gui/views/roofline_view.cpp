@@ -70,12 +70,21 @@ void RooflineView::activate() {
   Q_EMIT view_wanted(QStringLiteral("trends"));
 }
 
+void RooflineView::toggle_scale() {
+  linear_ = !linear_;
+  refresh();
+}
+
 QStringList RooflineView::arguments() const {
-  return wish_.empty() ? QStringList() : QStringList{QStringLiteral("backend=") + text_of(wish_)};
+  QStringList out;
+  if (!wish_.empty()) out << QStringLiteral("backend=") + text_of(wish_);
+  if (linear_) out << QStringLiteral("log=0");
+  return out;
 }
 
 void RooflineView::set_arguments(const QMap<QString, QString>& values) {
   wish_ = values.value(QStringLiteral("backend")).toStdString();
+  linear_ = values.value(QStringLiteral("log")) == QStringLiteral("0");
 }
 
 void RooflineView::refresh() {
@@ -109,7 +118,7 @@ void RooflineView::refresh() {
   if (roofline.elsewhere > 0) words << tr("%1 of other backends").arg(roofline.elsewhere);
   if (roofline.filtered_out > 0) words << tr("%1 filtered out").arg(roofline.filtered_out);
   if (before)
-    words << tr("thin lines come from where the case stood in the run before (%1)")
+    words << tr("arrows come from where the case stood in the run before (%1)")
                  .arg(text_of(moment_text(before->run.started_ns)));
   summary_->setText(words.join(QStringLiteral(" · ")));
   show_plot(roofline, before.get());
@@ -121,10 +130,10 @@ void RooflineView::show_plot(const Roofline& roofline, const RunData* before) {
   spec.x.title = tr("declared FLOPs for each declared byte (FLOP/B)");
   spec.x.unit = "1";
   spec.x.metric = "intensity";
-  spec.x.log = true;
-  spec.y.title = tr("declared FLOPs a second");
+  spec.x.log = !linear_;
+  spec.y.title = tr("declared FLOPs a second  ↑ more is better");
   spec.y.unit = "FLOP/s";
-  spec.y.log = true;
+  spec.y.log = !linear_;
   double low = roofline.points.front().intensity, high = low, lowest = roofline.points.front().rate.median;
   for (const RoofPoint& point : roofline.points) {
     low = std::min(low, point.intensity);
@@ -167,19 +176,26 @@ void RooflineView::show_plot(const Roofline& roofline, const RunData* before) {
     drawn.low = point.rate.low;
     drawn.high = point.rate.high;
     drawn.id = point.result->info.id;
-    drawn.tip = QStringLiteral("%1\n%2\n%3 at %4%5\n%6")
-                    .arg(text_of(point.result->info.name), text_of(parameters_text(point.result->info)),
-                         text_of(value_text(point.rate)), intensity_text(point.intensity),
-                         std::isfinite(point.share)
-                             ? tr(", %1 of its roof").arg(text_of(value_text(point.share, "1", "roof_share")))
-                             : QString(),
-                         text_of(evidence_text(point.rate)));
+    drawn.tip =
+        QStringLiteral("%1\n%2\n%3 at %4%5\n%6")
+            .arg(text_of(point.result->info.name), text_of(parameters_text(point.result->info)),
+                 text_of(value_text(point.rate) + " (" + exact_text(point.rate) + ")"), intensity_text(point.intensity),
+                 std::isfinite(point.share)
+                     ? tr(", %1 of its roof").arg(text_of(value_text(point.share, "1", "roof_share")))
+                     : QString(),
+                 text_of(evidence_text(point.rate)));
     held.points.push_back(std::move(drawn));
     const CaseResult* old = before == nullptr ? nullptr : before->find(point.result->info.id);
     const Value* rate = old == nullptr ? nullptr : old->value("flops_rate");
     if (rate != nullptr && rate->median > 0 && rate->provenance == point.rate.provenance)
-      spec.segments.push_back(
-          {point.intensity, rate->median, point.intensity, point.rate.median, {}, technique_color(technique), 1});
+      spec.segments.push_back({point.intensity,
+                               rate->median,
+                               point.intensity,
+                               point.rate.median,
+                               {},
+                               technique_color(technique),
+                               1.2,
+                               true});
   }
   for (auto& [key, held] : series) spec.series.push_back(std::move(held));
   plot_->show_spec(std::move(spec));

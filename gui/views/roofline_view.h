@@ -15,6 +15,7 @@ class RooflineView : public View {
   Grid table() const override { return points_->grid(); }
   void move(int rows) override { points_->move(rows); }
   void activate() override;
+  void toggle_scale() override;
   QStringList arguments() const override;
   void set_arguments(const QMap<QString, QString>& values) override;
   QComboBox* backend_box() const { return backend_; }
@@ -25,6 +26,7 @@ class RooflineView : public View {
   void show_points(const Roofline& roofline);
 
   std::string wish_;  // a backend; "": the first with something to show
+  bool linear_ = false;
   QComboBox* backend_;
   QLabel* summary_;
   PlotView* plot_;

@@ -109,7 +109,7 @@ void RunsView::refresh() {
     failed.color = theme().bad;
     failed.strong = true;
     row.cells = {started,
-                 text_of(run.suite),
+                 text_of(run.suite.substr(run.suite.rfind('/') + 1)),
                  state,
                  GridCell::number(QString::number(count.cases), static_cast<double>(count.cases)),
                  failed,
@@ -118,6 +118,7 @@ void RunsView::refresh() {
                  text_of(run.machine.name),
                  text_of(short_commit(run.build)),
                  tags};
+    row.cells[1].tip = text_of(run.suite);
     row.cells[7].tip = text_of(run.machine.cpu);
     grid.rows.push_back(std::move(row));
   }

@@ -6,6 +6,7 @@
 #include <QSplitter>
 #include <QVBoxLayout>
 #include <cmath>
+#include <utility>
 
 #include "gui/choice_box.h"
 #include "gui/model/timeline_diff.h"
@@ -21,6 +22,17 @@ Provenance provenance_of(const CaseResult* result) {
   return result->info.record.fabric == "emulated" ? Provenance::emulated : Provenance::measured;
 }
 
+QString titled(const CaseInfo& info, const std::set<std::string>& told) {
+  const std::string parameters = parameters_text(info, told);
+  return text_of(info.name + (parameters.empty() ? "" : ": " + parameters));
+}
+
+// Of one technique only what differs is said; of another all of it.
+std::set<std::string> common_of(const CaseResult& ours, const CaseResult& other) {
+  if (ours.info.record.technique != other.info.record.technique) return {};
+  return common_axes({&ours.info, &other.info});
+}
+
 }  // namespace
 
 TimelineView::TimelineView(Session& session, QWidget* parent)
@@ -29,14 +41,21 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
   auto* controls = new QHBoxLayout;
   case_ = new ChoiceBox;
   case_->setAccessibleName(tr("case and launch"));
-  critical_ = new QPushButton(tr("Chain that ends last"));
+  critical_ = new QPushButton(tr("Last chain"));
   critical_->setCheckable(true);
   critical_->setToolTip(
-      tr("From the last bar back, always to the one that had ended last when it began: what the end waited for"));
-  auto* idle = new QPushButton(tr("Idle"));
-  idle->setCheckable(true);
-  idle->setToolTip(tr("Colour the stretches in which a compute lane does nothing"));
-  alike_ = new QPushButton(tr("Fold equal ranks"));
+      tr("The chain that ends last: from the last bar back, always to the one that had ended last when it began: what "
+         "the end waited for"));
+  idle_ = new QPushButton(tr("Idle"));
+  idle_->setCheckable(true);
+  idle_->setToolTip(tr("Colour the stretches in which a compute lane does nothing"));
+  lines_ = new QPushButton(tr("Line a rank"));
+  lines_->setCheckable(true);
+  lines_->setToolTip(tr("All engines of a rank in one line; a click on its name lets them out"));
+  colors_ = new QPushButton(tr("Operations"));
+  colors_->setCheckable(true);
+  colors_->setToolTip(tr("A colour an operation instead of a colour an engine"));
+  alike_ = new QPushButton(tr("Fold equal"));
   alike_->setCheckable(true);
   alike_->setToolTip(tr("One for all ranks that do the same at the same times; a click on its name shows the others"));
   arrows_ = new QPushButton(tr("Messages"));
@@ -61,7 +80,9 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
   });
   connect(find_, &QLineEdit::returnPressed, this, [this] { canvas_->show_next_found(); });
   controls->addWidget(critical_);
-  controls->addWidget(idle);
+  controls->addWidget(idle_);
+  controls->addWidget(colors_);
+  controls->addWidget(lines_);
   controls->addWidget(alike_);
   controls->addWidget(arrows_);
   controls->addWidget(all);
@@ -102,11 +123,15 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
           [this](int row) { this->session().guarded([this, row] { hold_against(row); }); });
   for (TimelineCanvas* canvas : {canvas_, pinned_}) {
     connect(critical_, &QPushButton::toggled, canvas, &TimelineCanvas::set_critical);
-    connect(idle, &QPushButton::toggled, canvas, &TimelineCanvas::set_idle);
+    connect(idle_, &QPushButton::toggled, canvas, &TimelineCanvas::set_idle);
     connect(arrows_, &QPushButton::toggled, canvas, &TimelineCanvas::set_arrows);
+    connect(colors_, &QPushButton::toggled, canvas, &TimelineCanvas::set_by_operation);
     connect(canvas, &TimelineCanvas::lane_chosen, this, [this](const QString& lane) { pin(lane); });
   }
   connect(alike_, &QPushButton::clicked, canvas_, &TimelineCanvas::set_alike);
+  connect(lines_, &QPushButton::toggled, canvas_, &TimelineCanvas::fold_all);
+  connect(canvas_, &TimelineCanvas::bar_chosen, this,
+          [this](std::size_t lane, std::size_t bar) { tell_bar(lane, bar); });
   connect(canvas_, &TimelineCanvas::range_changed, this, [this] {
     if (!pins_.empty()) pinned_->set_range(canvas_->range().first, canvas_->range().second);
   });
@@ -127,15 +152,19 @@ void TimelineView::refresh() {
   std::vector<results_db::TimelineSummary> all;
   if (!session().guarded([&] { all = session().database()->store().timelines(data->run.id); })) return;
   std::vector<results_db::TimelineSummary> found;
-  QStringList titles;
+  QStringList titles, whole;
   int wanted = 0;
+  std::vector<const CaseInfo*> infos;  // what tells one of them from the others is said of each
+  for (const auto& held : all)
+    if (const CaseResult* result = data->find(held.case_id); result != nullptr) infos.push_back(&result->info);
+  const CommonAxes common = common_by_technique(infos);
   for (const auto& held : all) {
     const CaseResult* result = data->find(held.case_id);
     if (result == nullptr || !matches(session().filter(), *result)) continue;
     if (session().selected_case() == held.case_id) wanted = static_cast<int>(found.size());
-    QString title = text_of(result->info.name + ": " + parameters_text(result->info));
-    if (held.ordinal > 0) title += tr(", launch %1").arg(held.ordinal + 1);
-    titles << title;
+    const QString launch = held.ordinal > 0 ? tr(", launch %1").arg(held.ordinal + 1) : QString();
+    titles << titled(result->info, common.at(result->info.record.technique)) + launch;
+    whole << titled(result->info, {}) + launch;
     found.push_back(held);
   }
   if (found.empty()) {
@@ -156,22 +185,78 @@ void TimelineView::refresh() {
     const QSignalBlocker quiet(case_);
     case_->clear();
     case_->addItems(titles);
+    for (qsizetype i = 0; i < whole.size(); ++i) case_->setItemData(static_cast<int>(i), whole[i], Qt::ToolTipRole);
   }
   if (same && shown_ == wanted) {
     case_->setCurrentIndex(shown_);
     show_use();
+  } else if (!session().guarded([&] { choose(wanted); })) {
     return;
   }
-  session().guarded([&] { choose(wanted); });
+  apply_wish();
+}
+
+QStringList TimelineView::arguments() const {
+  QStringList out;
+  const auto begin = static_cast<double>(canvas_->data().begin);
+  const auto [from, to] = canvas_->range();
+  if (to - from < static_cast<double>(canvas_->data().end) - begin)  // some of it
+    out << QStringLiteral("from=") + QString::number((from - begin) * 1e-12, 'g', 9)
+        << QStringLiteral("to=") + QString::number((to - begin) * 1e-12, 'g', 9);
+  if (critical_->isChecked()) out << QStringLiteral("chain=1");
+  if (idle_->isChecked()) out << QStringLiteral("idle=1");
+  if (lines_->isChecked()) out << QStringLiteral("lines=1");
+  if (!find_->text().isEmpty()) out << QStringLiteral("find=") + find_->text();
+  return out;
+}
+
+void TimelineView::set_arguments(const QMap<QString, QString>& values) { wish_ = values; }
+
+// What a link asks for: buttons, words searched for, a stretch in seconds.
+void TimelineView::apply_wish() {
+  if (wish_.isEmpty()) return;
+  const QMap<QString, QString> wish = std::exchange(wish_, {});
+  const auto is_on = [&](const char* name) { return wish.value(QString::fromLatin1(name)) == QStringLiteral("1"); };
+  critical_->setChecked(is_on("chain"));
+  idle_->setChecked(is_on("idle"));
+  lines_->setChecked(is_on("lines"));
+  if (const QString words = wish.value(QStringLiteral("find")); !words.isEmpty()) {
+    find_->setText(words);
+    find();
+  }
+  if (!wish.contains(QStringLiteral("from")) || !wish.contains(QStringLiteral("to"))) return;
+  const auto begin = static_cast<double>(canvas_->data().begin);
+  canvas_->set_range(begin + wish.value(QStringLiteral("from")).toDouble() * 1e12,
+                     begin + wish.value(QStringLiteral("to")).toDouble() * 1e12);
+}
+
+// One operation over the whole timeline: is the bar that was clicked a usual one?
+void TimelineView::tell_bar(std::size_t lane, std::size_t bar) {
+  const TimelineData& data = canvas_->data();
+  const Lane& held = data.lanes[lane];
+  const OperationUse use = operation_use(data, held.kind, held.bars[bar].name);
+  summary_->setText(tr("%1 on %2: this one %3; all %4 of them %5 to %6, median %7, together %8")
+                        .arg(text_of(data.names[held.bars[bar].name]), text_of(held.name),
+                             time_text(static_cast<double>(held.bars[bar].end - held.bars[bar].start)))
+                        .arg(use.bars)
+                        .arg(time_text(static_cast<double>(use.shortest)), time_text(static_cast<double>(use.longest)),
+                             time_text(use.median), time_text(static_cast<double>(use.all))));
 }
 
 void TimelineView::choose(int row) {
   if (row < 0 || row >= static_cast<int>(found_.size())) return;
   shown_ = row;
   case_->setCurrentIndex(row);
+  case_->setToolTip(case_->currentData(Qt::ToolTipRole).toString());
   const auto& held = found_[static_cast<std::size_t>(row)];
   canvas_->show_data(make_timeline(session().database()->store().timeline(shown_run_, held.case_id, held.ordinal)));
   alike_->setChecked(canvas_->folds_alike());
+  {
+    const QSignalBlocker quiet(lines_);
+    lines_->setChecked(false);
+  }
+  lines_->setVisible(canvas_->has_foldable());
+  colors_->setChecked(canvas_->by_operation());
   arrows_->setVisible(!canvas_->data().arrows.empty());
   pins_.clear();
   pinned_->hide();
@@ -200,7 +285,7 @@ void TimelineView::list_others(const RunData& data) {
     const CaseResult* result = run.find(held.case_id);
     const bool itself = run.run.id == shown_run_ && held.case_id == shown.case_id && held.ordinal == shown.ordinal;
     if (result == nullptr || ours == nullptr || itself) return;
-    QString title = text_of(result->info.name + ": " + parameters_text(result->info));
+    QString title = titled(result->info, common_of(*ours, *result));
     if (held.ordinal > 0) title += tr(", launch %1").arg(held.ordinal + 1);
     if (run.run.id != shown_run_) title += QStringLiteral(" · ") + text_of(run_title(run.run));
     others_.push_back({run.run.id, held.case_id, held.ordinal, title});
@@ -243,6 +328,7 @@ void TimelineView::pin(const QString& lane) {
   pinned_->setMaximumHeight(QWIDGETSIZE_MAX);
   pinned_->show_data(only_lanes(canvas_->data(), pins_));
   pinned_->set_alike(false);
+  pinned_->set_by_operation(canvas_->by_operation());
   pinned_->setMaximumHeight(pinned_->minimumHeight());
   pinned_->set_range(range.first, range.second);
   canvas_->set_range(range.first, range.second);
@@ -271,7 +357,8 @@ void TimelineView::show_summary() {
                                  static_cast<double>(data.end - data.begin)));
   text += QStringLiteral(" · ") + QString::fromLatin1(to_string(provenance_of(result)));
   text +=
-      tr(" · wheel zooms, drag moves, Shift and drag measures, a click on a name folds its rank, a right click pins");
+      tr(" · wheel zooms, drag moves, Shift and drag measures, Ctrl and drag zooms in, a click on a name folds its "
+         "rank, a right click pins");
   summary_->setText(text);
 }
 

@@ -16,6 +16,8 @@ class TimelineView : public View {
   Grid table() const override { return lanes_->grid(); }
   void move(int rows) override { lanes_->move(rows); }
   void activate() override;  // pins the lane of the row, or lets it go
+  QStringList arguments() const override;
+  void set_arguments(const QMap<QString, QString>& values) override;
   QComboBox* against_box() const { return against_; }
   QLineEdit* find_box() const { return find_; }
   const TimelineCanvas& pinned() const { return *pinned_; }
@@ -34,6 +36,8 @@ class TimelineView : public View {
   void hold_against(int row);
   void pin(const QString& lane);
   void find();
+  void tell_bar(std::size_t lane, std::size_t bar);
+  void apply_wish();
   void show_summary();
   void show_use();
   void show_difference();
@@ -45,10 +49,14 @@ class TimelineView : public View {
   std::vector<Other> others_;  // by the row of the box less one
   std::optional<TimelineData> other_;
   std::vector<std::string> pins_;
+  QMap<QString, QString> wish_;  // to be shown when the timeline is there
   QComboBox* case_;
   QComboBox* against_;
   QLineEdit* find_;
   QPushButton* critical_;
+  QPushButton* idle_;
+  QPushButton* lines_;
+  QPushButton* colors_;
   QPushButton* alike_;
   QPushButton* arrows_;
   QLabel* summary_;

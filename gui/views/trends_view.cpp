@@ -13,23 +13,17 @@
 #include <cstdlib>
 
 #include "gui/model/decision_text.h"
-#include "gui/model/palette.h"
 #include "gui/theme.h"
+#include "gui/views/trend_plots.h"
 
 namespace assay::gui {
 namespace {
 using harness::stats::Decision;
 using harness::stats::Verdict;
 
-// More points than this are drawn as the columns of pixels they fill.
-constexpr std::size_t most_points = 300;
-constexpr int columns = 320;
-
 bool is_listed(const CaseResult& result, const Filter& filter) {
   return !is_roof(result.info) && result.main_value() != nullptr && matches(filter, result);
 }
-
-QString moment(double seconds) { return text_of(moment_text(static_cast<std::int64_t>(seconds * 1e9))); }
 
 QString decision_text(const Decision& decision, const QString& other, const Trend& trend) {
   const std::string& metric = trend.metric;
@@ -103,6 +97,10 @@ TrendsView::TrendsView(Session& session, QWidget* parent)
         this->session().guarded([&] { show_pair(nearest(std::min(from, to)), nearest(std::max(from, to))); });
     });
   }
+  connect(level_, &PlotView::point_menu_wanted, this, [this](qint64 id, const QPoint& at) { offer_cut(id, at); });
+  runs_->setContextMenuPolicy(Qt::CustomContextMenu);
+  connect(runs_, &GridView::customContextMenuRequested, this,
+          [this](const QPoint& at) { offer_cut(runs_->current_id(), runs_->viewport()->mapToGlobal(at)); });
   connect(runs_, &GridView::row_activated, this, [this] { activate(); });
   connect(runs_, &GridView::row_selected, this, [this](qint64 id) {
     const auto at = std::find_if(trend_.points.begin(), trend_.points.end(),
@@ -222,12 +220,21 @@ void TrendsView::activate() {
   session().choose_run(database->runs()[static_cast<std::size_t>(run - 1)].id);
 }
 
+void TrendsView::toggle_scale() {
+  log_ = !log_;
+  session().guarded([this] { replay(); });
+}
+
 QStringList TrendsView::arguments() const {
-  return wish_.empty() ? QStringList() : QStringList{QStringLiteral("metric=") + text_of(wish_)};
+  QStringList out;
+  if (!wish_.empty()) out << QStringLiteral("metric=") + text_of(wish_);
+  if (log_) out << QStringLiteral("log=1");
+  return out;
 }
 
 void TrendsView::set_arguments(const QMap<QString, QString>& values) {
   wish_ = values.value(QStringLiteral("metric")).toStdString();
+  log_ = values.value(QStringLiteral("log")) == QStringLiteral("1");
 }
 
 const Value& TrendsView::wished(const CaseResult& result) const {
@@ -314,8 +321,12 @@ void TrendsView::show_case() {
   show_answer(*result, at);
   const double now = at < trend_.points.size() ? trend_.points[at].at : std::nan("");
   replay();
-  show_change(from_before_, tr("change from the run before"), false, now);
-  show_change(from_first_, tr("change from the first run"), true, now);
+  for (const bool from_first : {false, true}) {
+    PlotView* plot = from_first ? from_first_ : from_before_;
+    PlotSpec spec = change_spec(trend_, from_first, now);
+    plot->setVisible(!spec.series.front().points.empty());  // of one run there is no change
+    plot->show_spec(std::move(spec));
+  }
   show_runs();
   const bool pair = at > 0 && at < trend_.points.size();
   for (QWidget* part : std::initializer_list<QWidget*>{pair_, compare_, bisect_}) part->setVisible(pair);
@@ -332,7 +343,7 @@ void TrendsView::replay() {
   QStringList words;
   for (const TrendChange& change : levels_.changes)
     words << tr("%1 of %2 on %3")
-                 .arg(QString::fromLatin1(to_string(change.kind)),
+                 .arg(change.by_hand ? tr("cut by hand") : QString::fromLatin1(to_string(change.kind)),
                       text_of(fmt::format("{:+.1f}%", 100 * (change.ratio - 1))), moment(trend_.points[change.at].at));
   constexpr qsizetype most_named = 3;
   const qsizetype changes = words.size();
@@ -385,80 +396,9 @@ void TrendsView::show_pair(std::size_t from, std::size_t to) {
   bisect_->setProperty("command", text_of("git bisect start " + bad.commit + " " + good.commit));
 }
 
-void TrendsView::add_levels(PlotSpec& spec) const {
-  const bool first_only = levels_.levels.size() < 2;
-  for (const TrendLevel& level : levels_.levels) {
-    const double from = trend_.points[level.first].at, to = trend_.points[level.last].at;
-    const QString text = first_only ? QString() : text_of(value_text(level.level, trend_.unit, trend_.metric));
-    spec.segments.push_back({from, level.level, to, level.level, text, theme().accent, 2.2});
-    if (!level.interval.bounded()) continue;
-    QColor faint = theme().accent;
-    faint.setAlpha(120);
-    for (const double edge : {level.interval.low, level.interval.high})
-      spec.segments.push_back({from, edge, to, edge, {}, faint, 0.8});
-  }
-  for (const TrendChange& change : levels_.changes) {
-    const bool worse = (change.ratio > 1) == trend_.lower_is_better;
-    const QColor color = !trend_.judged ? theme().text : worse ? theme().bad : theme().good;
-    const double middle = (trend_.points[change.before].at + trend_.points[change.at].at) / 2;
-    spec.references.push_back(
-        {middle, true, text_of(fmt::format("{:+.1f}%", 100 * (change.ratio - 1))), color, Qt::DashLine});
-  }
-}
-
 void TrendsView::show_level(double now) {
-  const CaseResult* result = shown_case();
-  if (result == nullptr) return;
-  const QString what = text_of(metric_title(trend_.metric));
-  PlotSpec spec;
-  spec.x.kind = AxisKind::moment;
-  spec.x.title = tr("run (Shift and drag compares the ends)");
-  spec.y.title =
-      tr("%1, median over launches; bars: lowest and highest launch; levels with their 95% intervals").arg(what);
-  spec.y.unit = trend_.unit;
-  spec.y.metric = trend_.metric;
-  spec.shade_after = now;
-  if (!trend_.points.empty()) spec.x_range = {trend_.points.front().at, trend_.points.back().at};
-  PlotSeries series;
-  series.color = technique_color(result->info.record.technique);
-  series.provenance = trend_.provenance;
-  series.marker = marker_shape(result->info.record.technique);
-  if (trend_.points.size() <= most_points) {
-    for (const TrendPoint& point : trend_.points) {
-      PlotPoint drawn;
-      drawn.x = point.at;
-      drawn.y = point.median;
-      if (point.launches > 1) {
-        drawn.low = point.lowest;
-        drawn.high = point.highest;
-      }
-      drawn.id = static_cast<qint64>(point.run) + 1;
-      drawn.tip = QStringLiteral("%1\n%2, %3, %4 launches")
-                      .arg(moment(point.at), text_of(value_text(point.median, trend_.unit, trend_.metric)),
-                           QString::fromLatin1(to_string(trend_.provenance)))
-                      .arg(point.launches);
-      series.points.push_back(std::move(drawn));
-      if (point.build_changed)
-        spec.references.push_back({point.at, true, tr("build changed"), theme().warn, Qt::DotLine});
-      if (point.machine_changed)
-        spec.references.push_back({point.at, true, tr("machine changed"), theme().warn, Qt::DotLine});
-    }
-  } else {
-    std::vector<double> x, y;
-    for (const TrendPoint& point : trend_.points) {
-      x.push_back(point.at);
-      y.push_back(point.median);
-    }
-    series.markers = false;
-    for (const Segment& segment : min_max_segments(x, y, columns))
-      for (const double value : {segment.first, segment.low, segment.high, segment.last})
-        series.points.push_back({segment.x, value, {}, {}, 0, {}});
-    spec.y.title =
-        tr("%1, median over launches; %2 runs as lowest to highest a pixel column").arg(what).arg(trend_.points.size());
-  }
-  spec.series.push_back(std::move(series));
-  add_levels(spec);
-  level_->show_spec(std::move(spec));
+  if (const CaseResult* result = shown_case())
+    level_->show_spec(trend_spec(trend_, levels_, result->info.record.technique, now, log_));
 }
 
 void TrendsView::show_alerts(const std::string& machine) {
@@ -528,45 +468,43 @@ bool TrendsView::decide(qint64 group, const QString& outcome, const QString& rem
   });
 }
 
-void TrendsView::show_change(PlotView* plot, const QString& title, bool from_first, double now) {
-  PlotSpec spec;
-  spec.x.kind = AxisKind::moment;
-  spec.y.title = title;
-  spec.y.unit = "1";
-  spec.y.metric = "change_rate";
-  spec.shade_after = now;
-  if (!trend_.points.empty()) spec.x_range = {trend_.points.front().at, trend_.points.back().at};
-  PlotSeries series;
-  series.color = theme().accent;
-  series.provenance = trend_.provenance;
-  std::vector<double> x, y;
-  std::vector<std::size_t> run;
-  for (std::size_t i = 1; i < trend_.points.size(); ++i) {
-    const double change = trend_.points[i].median / trend_.points[from_first ? 0 : i - 1].median - 1;
-    if (!std::isfinite(change)) continue;  // from nothing
-    x.push_back(trend_.points[i].at);
-    y.push_back(change);
-    run.push_back(trend_.points[i].run);
-  }
-  if (x.size() <= most_points) {
-    for (std::size_t i = 0; i < x.size(); ++i)
-      series.points.push_back(
-          {x[i],
-           y[i],
-           {},
-           {},
-           static_cast<qint64>(run[i]) + 1,
-           QStringLiteral("%1\n%2").arg(moment(x[i]), text_of(fmt::format("{:+.1f}%", 100 * y[i])))});
-  } else {
-    series.markers = false;
-    for (const Segment& segment : min_max_segments(x, y, columns / 2))
-      for (const double value : {segment.first, segment.low, segment.high, segment.last})
-        series.points.push_back({segment.x, value, {}, {}, 0, {}});
-  }
-  spec.references.push_back({0, false, {}, theme().dim, Qt::SolidLine});
-  plot->setVisible(!series.points.empty());  // of one run there is no change
-  spec.series.push_back(std::move(series));
-  plot->show_spec(std::move(spec));
+bool TrendsView::change_cut(qint64 run, const QString& remark, bool cut) {
+  Database* database = session().database();
+  if (database == nullptr || run < 1 || run > static_cast<qint64>(database->runs().size())) return false;
+  const char* user = std::getenv("USER");
+  const LevelCut place = {database->runs()[static_cast<std::size_t>(run - 1)].id, trend_.case_id, trend_.metric};
+  return session().guarded([&] {
+    (cut ? cut_level : take_cut_back)(*database, place, user == nullptr ? "somebody" : user, remark.toStdString());
+    show_alerts(shown_.data->run.machine.id);
+    replay();
+  });
+}
+
+bool TrendsView::cut(qint64 run, const QString& remark) { return change_cut(run, remark, true); }
+bool TrendsView::take_back(qint64 run, const QString& remark) { return change_cut(run, remark, false); }
+
+void TrendsView::offer_cut(qint64 run, const QPoint& at) {
+  const auto point = std::find_if(trend_.points.begin(), trend_.points.end(),
+                                  [&](const TrendPoint& held) { return static_cast<qint64>(held.run) + 1 == run; });
+  if (point == trend_.points.end()) return;
+  const auto place = static_cast<std::size_t>(point - trend_.points.begin());
+  const auto change = std::find_if(levels_.changes.begin(), levels_.changes.end(),
+                                   [&](const TrendChange& held) { return held.at == place; });
+  const bool by_hand = change != levels_.changes.end() && change->by_hand;
+  QMenu menu(this);
+  QAction* look = menu.addAction(tr("Look at this run"));
+  QAction* begin = nullptr;
+  if (by_hand)
+    begin = menu.addAction(tr("No new level begins here"));
+  else if (change == levels_.changes.end() && place > 0)
+    begin = menu.addAction(tr("A new level begins here"));
+  QAction* chosen = menu.exec(at);
+  if (chosen == nullptr) return;
+  if (chosen == look) return session().choose_run(session().database()->runs()[point->run].id);
+  bool agreed = false;
+  const QString remark =
+      QInputDialog::getText(this, begin->text(), tr("Remark (may be empty)"), QLineEdit::Normal, {}, &agreed);
+  if (agreed) change_cut(run, remark, !by_hand);
 }
 
 void TrendsView::show_runs() {

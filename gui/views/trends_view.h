@@ -19,6 +19,7 @@ class TrendsView : public View {
   Grid table() const override { return runs_->grid(); }
   void move(int rows) override { cases_->move(rows); }
   void activate() override;
+  void toggle_scale() override;
   QStringList arguments() const override;
   void set_arguments(const QMap<QString, QString>& values) override;
   QComboBox* metric_box() const { return metric_; }
@@ -30,6 +31,10 @@ class TrendsView : public View {
   GridView& alerts() { return *alerts_; }
   GridView& runs() { return *runs_; }
   QDoubleSpinBox* penalty_box() const { return penalty_; }
+  // As the menu of a run does it: a new level begins with it, or does not after all. False, with the banner
+  // saying why, where it cannot be written.
+  bool cut(qint64 run, const QString& remark);
+  bool take_back(qint64 run, const QString& remark);
   // As the menu of the alerts does it, of the group or of one of its alerts alone; false, with the banner saying why,
   // where it cannot be written.
   bool decide(qint64 group, const QString& outcome, const QString& remark, std::optional<std::size_t> alone = {});
@@ -50,8 +55,6 @@ class TrendsView : public View {
   void show_case();
   void show_answer(const CaseResult& result, std::size_t at);
   void show_level(double now);
-  void add_levels(PlotSpec& spec) const;
-  void show_change(PlotView* plot, const QString& title, bool from_first, double now);
   void show_runs();
   void show_alerts(const std::string& machine);
   void show_pair(std::size_t from, std::size_t to);
@@ -59,6 +62,8 @@ class TrendsView : public View {
   void list_metrics(const CaseResult& result);
   void replay();  // the detector with other thresholds
   void offer_decisions(const QPoint& at);
+  void offer_cut(qint64 run, const QPoint& at);
+  bool change_cut(qint64 run, const QString& remark, bool cut);
   void ask_and_decide(qint64 group, const std::string& outcome, std::optional<std::size_t> alone);
   const CaseResult* shown_case() const;
 
@@ -73,6 +78,7 @@ class TrendsView : public View {
   Listed listed_;
   Trend trend_;
   TrendLevels levels_;
+  bool log_ = false;
   std::vector<AlertGroup> groups_;
   std::pair<std::size_t, std::size_t> ends_ = {0, 0};  // of the pair that is told about
   GridView* cases_;

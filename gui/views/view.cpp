@@ -1,5 +1,7 @@
 #include "gui/views/view.h"
 
+#include "gui/theme.h"
+
 namespace assay::gui {
 
 View::View(Session& session, QString id, QString title, QWidget* parent)
@@ -37,6 +39,15 @@ QLabel* View::quiet_line() {
   line->setObjectName(QStringLiteral("dim"));
   line->setWordWrap(true);
   return line;
+}
+
+QString View::hidden_text(const QString& words) {
+  return QStringLiteral("<a href='#all' style='color:%1'>%2</a>").arg(theme().accent.name(), words.toHtmlEscaped());
+}
+
+void View::offers_all(QLabel* label) {
+  label->setTextFormat(Qt::RichText);
+  connect(label, &QLabel::linkActivated, this, [this] { session_.set_filter({}); });
 }
 
 void View::show_content() { pages_->setCurrentIndex(1); }

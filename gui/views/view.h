@@ -23,6 +23,7 @@ class View : public QWidget {
   virtual Grid table() const = 0;                       // what copying and the CSV export hand out
   virtual void move(int /*rows*/) {}                    // j and k
   virtual void activate() {}                            // Enter
+  virtual void toggle_scale() {}                        // l: logarithmic or linear, where values are drawn
   virtual QStringList arguments() const { return {}; }  // what `assay gui` needs to show the same again
   virtual void set_arguments(const QMap<QString, QString>& /*values*/) {}
   bool is_empty() const { return pages_->currentIndex() == 0; }
@@ -40,6 +41,9 @@ class View : public QWidget {
   QVBoxLayout* page();  // lays the content out from top to bottom, with the margins of all views; called once
   static QScrollArea* scrolled(QWidget* content, const QString& accessible_name);
   static QLabel* quiet_line();  // a line of facts that stands back
+  // Words about what the filter hides, as a link that shows it: of labels that `offers_all` has been told of.
+  static QString hidden_text(const QString& words);
+  void offers_all(QLabel* label);
   void show_content();
   void show_empty(const QString& what, const QString& command = {});  // the command that would fill the view
 

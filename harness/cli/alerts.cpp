@@ -12,6 +12,7 @@
 #include "datasets/user_error.h"
 #include "harness/cli/case_words.h"
 #include "harness/cli/commands.h"
+#include "harness/hand_cuts.h"
 #include "harness/table.h"
 #include "results_db/store.h"
 
@@ -97,8 +98,10 @@ void list_alerts(const AlertsArguments& given, const Context& context) {
   std::map<std::string, Tally> tallies;
   Tally total;
   for (const Listed& one : all) {
-    tallies[one.key].add(one.alert.outcome);
-    total.add(one.alert.outcome);
+    if (one.alert.kind != harness::hand_cut_kind) {  // that is no alarm
+      tallies[one.key].add(one.alert.outcome);
+      total.add(one.alert.outcome);
+    }
     if (wanted(one, given)) shown.push_back(&one);
   }
   // One cause moves many cases in the same run: those stand together, the newest cause first, the largest effect first.

@@ -83,6 +83,13 @@ TEST_F(CompareOrder, TheTooltipSaysWhatTheNoiseIsKnownFrom) {
         << row.cells[7].tip.toStdString();
 }
 
+TEST_F(CompareOrder, WhatAllRowsShareIsSaidOnceAndStillHandedOut) {
+  const auto* rows = compare().findChild<GridView*>();
+  EXPECT_TRUE(rows->isColumnHidden(2));
+  EXPECT_TRUE(compare().summary().contains(QStringLiteral("all: ● time"))) << compare().summary().toStdString();
+  EXPECT_EQ(as_csv(compare().table()).count(QStringLiteral("● time")), 2);
+}
+
 TEST_F(CompareOrder, TheSelectedCaseIsTheSameInEveryView) {
   const auto data = window.session().run();
   compare().move(1);  // to the second row

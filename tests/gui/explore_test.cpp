@@ -150,6 +150,18 @@ TEST(Explore, WhatVariesBesidesTheAxisGetsPanels) {
   EXPECT_EQ(exploration.panels[1].title, "fp32");
 }
 
+TEST(Explore, ASeriesIsNamedByWhatTellsItFromTheOthersAndByNoMore) {
+  const RunData mixed = run_of({{"a/ring", R"({"backward":0,"layout":"zigzag","ranks":2})", 1},
+                                {"a/ring", R"({"backward":1,"layout":"zigzag","ranks":2})", 2},
+                                {"a/tiled", R"({"isa":"auto","threads":1})", 3},
+                                {"a/tiled", R"({"block":64,"isa":"auto","threads":1})", 4}});
+  const auto exploration = explore(mixed, parse_filter(""), {.metric = "", .axis = "technique", .most_panels = 1});
+  ASSERT_EQ(exploration.panels.size(), 1U);
+  std::vector<std::string> names;
+  for (const ExploreSeries& series : exploration.panels[0].series) names.push_back(series.name + "|" + series.variant);
+  EXPECT_EQ(names, (std::vector<std::string>{"ring|not backward", "ring|backward", "tiled|", "tiled|block 64"}));
+}
+
 TEST(CaseText, ACaseIsToldByItsSizeAndByWhatSetsItApart) {
   const RunData mixed = run_of({{"a/alone", R"({"blocks":7,"d":64,"dtype":"bf16","tokens":1024})", 1},
                                 {"a/pair", R"({"d":64,"dtype":"bf16","tokens":2048})", 2},

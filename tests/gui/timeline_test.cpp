@@ -22,6 +22,21 @@ TEST(Timeline, LanesStandInTheOrderOfTheirNumbers) {
   EXPECT_EQ(data.lanes[2].kind, "compute");
 }
 
+TEST(Timeline, AnOperationIsToldOverAllLanesOfItsKind) {
+  const auto data = made({{"rank 0 / compute", "a", 0, 10},
+                          {"rank 1 / compute", "a", 0, 30},
+                          {"rank 1 / compute", "b", 30, 31},
+                          {"rank 1 / compute", "a", 40, 60},
+                          {"rank 0 / send", "a", 0, 1000}});
+  const OperationUse use = operation_use(data, "compute", data.lanes[0].bars[0].name);
+  EXPECT_EQ(use.bars, 3U);
+  EXPECT_EQ(use.shortest, 10);
+  EXPECT_EQ(use.longest, 30);
+  EXPECT_EQ(use.median, 20);
+  EXPECT_EQ(use.all, 60);
+  EXPECT_EQ(operation_use(data, "copy", data.lanes[0].bars[0].name).bars, 0U);
+}
+
 TEST(Timeline, AMillionBarsDrawAtMostOneEntryAColumn) {
   std::vector<results_db::IntervalRecord> many;
   for (int i = 0; i < 1'000'000; ++i) many.push_back({"rank 0 / compute", "a", 10LL * i, 10LL * i + 5});

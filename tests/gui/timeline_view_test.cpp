@@ -238,6 +238,28 @@ TEST(TimelineKinds, ProgramsPipelinesMemoryStepsAndKernelsAllOpen) {
   }
 }
 
+// What a pipeline's stages work on has a colour each, the same in every stage; engines of ranks have theirs.
+TEST(TimelineCanvasPaint, StagesOfAPipelineAreColoredByWhatTheyWorkOn) {
+  TimelineCanvas canvas;
+  canvas.resize(TimelineCanvas::label_width() + 800, 60);
+  canvas.show_data(make_timeline({{{"stage 0 / compute", "engine 0: prefill", 0, 100 * us},
+                                   {"stage 1 / compute", "engine 0: prefill", 100 * us, 200 * us},
+                                   {"stage 0 / compute", "engine 1: prefill", 100 * us, 200 * us}},
+                                  {}}));
+  EXPECT_TRUE(canvas.by_operation());
+  canvas.set_range(0, 200.0 * us);
+  const QImage image = canvas.grab().toImage();
+  const int row = canvas.height() / 2 - 3;
+  const auto at = [&](int lane, double share) {  // low in the row, below the words
+    return image.pixelColor(TimelineCanvas::label_width() + static_cast<int>(share * 800), lane * row + row - 6);
+  };
+  EXPECT_EQ(at(0, 0.25), at(1, 0.75));
+  EXPECT_NE(at(0, 0.25), at(0, 0.75));
+  canvas.show_data(
+      make_timeline({{{"rank 0 / compute", "block", 0, 100 * us}, {"rank 0 / send", "kv", 0, 100 * us}}, {}}));
+  EXPECT_FALSE(canvas.by_operation());
+}
+
 // Many bars in a row are painted as pixels; they have to look as the rectangles of fewer do.
 TEST(TimelineCanvasPaint, ManyBarsLookLikeFew) {
   std::vector<results_db::IntervalRecord> many;

@@ -229,6 +229,38 @@ TEST_F(Trends, OneAlertOfSeveralIsDecidedByItself) {
   EXPECT_EQ(noise, 1);
 }
 
+TEST_F(Trends, ALevelCutByHandIsCutForAssayHistoryToo) {
+  setenv("USER", "ada", 1);
+  const qint64 run = static_cast<qint64>(trends().trend().points[8].run) + 1;
+  ASSERT_TRUE(trends().cut(run, QStringLiteral("the compiler moved")));
+  ASSERT_EQ(trends().levels().changes.size(), 2U);
+  EXPECT_EQ(trends().levels().changes[0].at, 8U);
+  EXPECT_TRUE(trends().levels().changes[0].by_hand);
+  EXPECT_FALSE(trends().levels().changes[1].by_hand);
+  auto store = results_db::Store::open(path, results_db::Open::read_only);
+  const auto history =
+      harness::read_history(store, harness::find_case(store, "tiled-attention"), store.find_run("latest").machine, "");
+  ASSERT_EQ(history.levels.segments.size(), 3U);
+  EXPECT_EQ(history.levels.segments[1].first, 8U);
+  EXPECT_EQ(history.levels.segments[1].end, 20U);
+  EXPECT_DOUBLE_EQ(history.levels.segments[1].level, trends().levels().levels[1].level);
+  bool told = false;
+  for (const GridRow& row : trends().alerts().grid().rows)
+    told |= row.cells[1].tip.contains(QStringLiteral("level cut by ada: the compiler moved"));
+  EXPECT_TRUE(told);
+  // Another case keeps its levels.
+  const auto other =
+      harness::read_history(store, harness::find_case(store, "naive-attention"), store.find_run("latest").machine, "");
+  EXPECT_EQ(other.levels.segments.size(), 2U);
+  EXPECT_TRUE(other.runs[9].fence.known());
+  EXPECT_FALSE(history.runs[9].fence.known());  // it begins anew
+  ASSERT_TRUE(trends().take_back(run, {}));
+  EXPECT_EQ(trends().levels().changes.size(), 1U);
+  ASSERT_TRUE(trends().cut(run, {}));  // once more: the same row of the database
+  EXPECT_EQ(trends().levels().changes.size(), 2U);
+  EXPECT_EQ(store.alerts().size(), 3U);
+}
+
 TEST_F(Trends, DecidingOverSeveralFilesIsRefusedInOneLine) {
   ASSERT_TRUE(window.open({QString::fromStdString(path), QString::fromStdString(scratch.sample())}));
   window.session().choose_run(results_db::Store::open(path, results_db::Open::read_only).find_run("latest").id);
