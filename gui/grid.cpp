@@ -3,6 +3,7 @@
 #include <QHeaderView>
 #include <QKeyEvent>
 #include <QScrollBar>
+#include <QStyledItemDelegate>
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -16,6 +17,36 @@ namespace {
 constexpr int row_height = 27;
 constexpr int cell_margins = 22;  // what the style leaves left and right of a cell's text, and a little
 constexpr int most_lines = 4;     // of a row; what is longer still ends in dots and has a tooltip
+
+// "seq 1k, ranks 2" goes on in the next line after its comma, not between a name and its number: short parts hold
+// together. Sentences break where they like.
+QString held_together(const QString& text) {
+  constexpr qsizetype short_part = 16;  // letters
+  if (!text.contains(QLatin1Char(','))) return text;
+  QString out = text;
+  qsizetype from = 0;
+  const auto bind = [&](qsizetype to) {
+    if (to - from <= short_part)
+      for (qsizetype i = from; i < to; ++i)
+        if (out[i] == QLatin1Char(' ')) out[i] = QChar(QChar::Nbsp);
+  };
+  for (qsizetype i = 0; i + 1 < text.size(); ++i) {
+    const bool ends = text[i] == QLatin1Char(',') || text[i] == QLatin1Char(':') || text[i] == QChar(0x00b7);
+    if (!ends || text[i + 1] != QLatin1Char(' ')) continue;
+    bind(i + 1);
+    from = i + 2;
+  }
+  bind(text.size());
+  return out;
+}
+
+class PartsTogether : public QStyledItemDelegate {
+ public:
+  using QStyledItemDelegate::QStyledItemDelegate;
+  QString displayText(const QVariant& value, const QLocale& /*locale*/) const override {
+    return held_together(value.toString());
+  }
+};
 
 // Lines that a text takes where it may go on in the next one after a space or a hyphen.
 int lines_of(const QString& text, int room, LetterWidths& widths) {
@@ -222,11 +253,13 @@ GridView::GridView(const QString& accessible_name, QWidget* parent) : QTableView
   setEditTriggers(NoEditTriggers);
   setShowGrid(false);
   setWordWrap(true);
+  setItemDelegate(new PartsTogether(this));
   setTabKeyNavigation(false);
   verticalHeader()->hide();
   verticalHeader()->setDefaultSectionSize(row_height);
   verticalHeader()->setSectionResizeMode(QHeaderView::Fixed);
   horizontalHeader()->setHighlightSections(false);
+  horizontalHeader()->setStretchLastSection(true);
   horizontalHeader()->setSortIndicatorShown(true);
   horizontalHeader()->setSortIndicatorClearable(true);
   horizontalHeader()->setSortIndicator(-1, Qt::AscendingOrder);
@@ -274,7 +307,8 @@ void GridView::fit_columns() {
   constexpr int telling = 210;  // of a spare one: with less it says nothing, and others give way to it or it goes
   const auto& columns = model_->grid().columns;
   const std::size_t count = std::min(natural_.size(), columns.size());
-  int room = viewport()->width();
+  // Whether the rows need a scroll bar depends on their heights, these on the widths: its room is left free always.
+  int room = width() - 2 * frameWidth() - verticalScrollBar()->sizeHint().width();
   std::vector<int> natural = natural_;
   for (std::size_t column = 0; column < count; ++column)
     if (columns[column].stretch) natural[column] = std::min(natural[column], longest);
@@ -338,6 +372,7 @@ void GridView::fit_columns() {
       ++place;
     }
   for (std::size_t column = 0; column < count; ++column) setColumnWidth(static_cast<int>(column), widths[column]);
+  widths_ = std::move(widths);
   fit_rows();
 }
 
@@ -348,13 +383,14 @@ void GridView::fit_rows() {
   const auto& columns = model_->grid().columns;
   const auto& rows = model_->grid().rows;
   std::map<std::size_t, int> lines;  // of rows with more than one
-  for (std::size_t column = 0; column < std::min(natural_.size(), columns.size()); ++column) {
-    const int room = columnWidth(static_cast<int>(column));
+  for (std::size_t column = 0; column < std::min(widths_.size(), columns.size()); ++column) {
+    const int room = widths_[column];
     if (!columns[column].stretch || isColumnHidden(static_cast<int>(column)) || natural_[column] <= room) continue;
     LetterWidths widths(font());
     for (std::size_t row = 0; row < rows.size(); ++row) {
       if (column >= rows[row].cells.size()) continue;
-      if (const int wanted = lines_of(rows[row].cells[column].text, room - cell_margins, widths); wanted > 1) {
+      if (const int wanted = lines_of(held_together(rows[row].cells[column].text), room - cell_margins, widths);
+          wanted > 1) {
         int& held = lines[row];
         held = std::max(held, std::min(wanted, most_lines));
       }

@@ -98,6 +98,7 @@ class GridView : public QTableView {
 
   GridModel* model_;
   std::vector<int> natural_;  // widths the contents ask for
+  std::vector<int> widths_;   // that they have been given; the last one has what is left too
   bool any_tall_ = false;     // some row has more than one line
   bool as_high_as_rows_ = false;
 };

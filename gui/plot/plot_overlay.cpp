@@ -316,11 +316,11 @@ void PlotOverlay::paint_intervals(QPainter& painter) const {
   for (const PlotSeries& series : view_->spec_.series) {
     QColor color = series.color, faint = series.color;
     color.setAlpha(190);
-    faint.setAlpha(130);
+    faint.setAlpha(175);
     for (const PlotPoint& point : series.points) {
       if (!point.low || !point.high) continue;
       const bool caps = point.spread == Spread::interval;
-      painter.setPen(caps ? QPen(color, 1.5) : QPen(faint, 1));
+      painter.setPen(caps ? QPen(color, 1.5) : QPen(faint, 1.2));
       const QPointF from = rows ? view_->position(*point.low, point.y) : view_->position(point.x, *point.low);
       const QPointF to = rows ? view_->position(*point.high, point.y) : view_->position(point.x, *point.high);
       const QPointF cap = rows ? QPointF(0, 4) : QPointF(4, 0);

@@ -5,7 +5,9 @@
 #include <QHBoxLayout>
 #include <QSplitter>
 #include <QVBoxLayout>
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 #include "gui/choice_box.h"
@@ -93,6 +95,9 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
   below->addWidget(summary_, 1);
   below->addWidget(find_);
   layout->addLayout(below);
+  legend_ = quiet_line();
+  legend_->setTextFormat(Qt::RichText);
+  layout->addWidget(legend_);
   auto* splitter = new QSplitter(Qt::Vertical);
   splitter->setHandleWidth(10);
   auto* upper = new QWidget;
@@ -129,6 +134,7 @@ TimelineView::TimelineView(Session& session, QWidget* parent)
     connect(canvas, &TimelineCanvas::lane_chosen, this, [this](const QString& lane) { pin(lane); });
   }
   connect(alike_, &QPushButton::clicked, canvas_, &TimelineCanvas::set_alike);
+  connect(colors_, &QPushButton::toggled, this, [this] { show_legend(); });
   connect(lines_, &QPushButton::toggled, canvas_, &TimelineCanvas::fold_all);
   connect(canvas_, &TimelineCanvas::bar_chosen, this,
           [this](std::size_t lane, std::size_t bar) { tell_bar(lane, bar); });
@@ -230,6 +236,28 @@ void TimelineView::apply_wish() {
                      begin + wish.value(QStringLiteral("to")).toDouble() * 1e12);
 }
 
+// Which colour is which operation, those that take longest first.
+void TimelineView::show_legend() {
+  constexpr std::size_t most_named = 8;  // there are as many colours
+  const TimelineData& data = canvas_->data();
+  std::map<std::uint32_t, std::int64_t> times;
+  if (canvas_->by_operation())
+    for (const Lane& lane : data.lanes)
+      for (const Bar& bar : lane.bars) times[bar.name] += bar.end - bar.start;
+  std::vector<std::uint32_t> order;
+  for (const auto& [name, time] : times) order.push_back(name);
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return times[a] > times[b]; });
+  QStringList parts;
+  for (std::size_t i = 0; i < std::min(order.size(), most_named); ++i)
+    parts << QStringLiteral("<span style='color:%1'>■</span>&nbsp;%2")
+                 .arg(
+                     slot_color(order[i]).name(),
+                     text_of(data.names[order[i]]).toHtmlEscaped().replace(QLatin1Char(' '), QStringLiteral("&nbsp;")));
+  if (order.size() > most_named) parts << tr("and %1 more").arg(order.size() - most_named);
+  legend_->setText(parts.join(QStringLiteral(" &nbsp; ")));
+  legend_->setVisible(!parts.isEmpty());
+}
+
 // One operation over the whole timeline: is the bar that was clicked a usual one?
 void TimelineView::tell_bar(std::size_t lane, std::size_t bar) {
   const TimelineData& data = canvas_->data();
@@ -257,6 +285,7 @@ void TimelineView::choose(int row) {
   }
   lines_->setVisible(canvas_->has_foldable());
   colors_->setChecked(canvas_->by_operation());
+  show_legend();
   arrows_->setVisible(!canvas_->data().arrows.empty());
   pins_.clear();
   pinned_->hide();

@@ -39,6 +39,7 @@ class TimelineView : public View {
   void tell_bar(std::size_t lane, std::size_t bar);
   void apply_wish();
   void show_summary();
+  void show_legend();
   void show_use();
   void show_difference();
   std::pair<std::int64_t, std::int64_t> stretch() const;  // measured, or all
@@ -60,6 +61,7 @@ class TimelineView : public View {
   QPushButton* alike_;
   QPushButton* arrows_;
   QLabel* summary_;
+  QLabel* legend_;  // colours of operations
   TimelineCanvas* canvas_;
   TimelineCanvas* pinned_;
   TimelineRuler* ruler_;
