@@ -120,7 +120,7 @@ void CaseDrawer::show_case(const RunData& data, const CaseResult& result) {
   command_->setText(text_of(recipe_.rerun));
   suite_->setPlainText(text_of(recipe_.suite_toml));
   Grid grid;
-  grid.columns = {{tr("what")}, {tr("value"), false, true}};
+  grid.columns = {{tr("what"), false, true}, {tr("value"), false, true}};
   for (const auto& [what, held] : recipe_.facts) {
     GridRow row;
     row.cells = {text_of(what), text_of(held)};

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int row_height = 27;
 constexpr int cell_margins = 22;  // what the style leaves left and right of a cell's text, and a little
-constexpr int most_lines = 4;     // of a row; what is longer still ends in dots and has a tooltip
+constexpr int most_lines = 6;     // of a row; what is longer still ends in dots and has a tooltip
 
 // "seq 1k, ranks 2" goes on in the next line after its comma, not between a name and its number: short parts hold
 // together. Sentences break where they like.
@@ -51,17 +51,16 @@ class PartsTogether : public QStyledItemDelegate {
 // Lines that a text takes where it may go on in the next one after a space or a hyphen.
 int lines_of(const QString& text, int room, LetterWidths& widths) {
   if (widths.of(text) <= room) return 1;
-  int lines = 1, used = 0;
+  int lines = 1;
+  qsizetype line = 0;  // where the one that is being filled begins
   for (qsizetype from = 0; from < text.size();) {
     qsizetype to = from;
     while (to < text.size() && text[to] != QLatin1Char(' ') && text[to] != QLatin1Char('-')) ++to;
-    const bool hyphen = to < text.size() && text[to] == QLatin1Char('-');
-    const int word = widths.of(text.mid(from, to - from + (hyphen ? 1 : 0)));
-    if (used > 0 && used + word > room) {
+    const qsizetype end = to + (to < text.size() && text[to] == QLatin1Char('-') ? 1 : 0);
+    if (from > line && widths.of(text.mid(line, end - line)) > room) {
       ++lines;
-      used = 0;
+      line = from;
     }
-    used += word + (to < text.size() && !hyphen ? widths.of(QStringLiteral(" ")) : 0);
     from = to + 1;
   }
   return lines;
@@ -90,13 +89,18 @@ GridCell GridCell::number(QString words, double value) {
   return cell;
 }
 
-QString said_once(Grid& grid, std::size_t column) {
-  if (grid.rows.size() < 2) return {};
-  const QString& first = grid.rows.front().cells[column].text;
-  for (const GridRow& row : grid.rows)
-    if (row.cells[column].text != first) return {};
+QString said_once(Grid& grid, std::size_t column, Blank blank) {
+  QString said;
+  int rows = 0;
+  for (const GridRow& row : grid.rows) {
+    const QString& text = row.cells[column].text;
+    if (text.isEmpty() && blank == Blank::is_passed_over) continue;
+    if (rows++ > 0 && text != said) return {};
+    said = text;
+  }
+  if (rows < 2 || said.isEmpty()) return {};
   grid.columns[column].aside = true;
-  return first;
+  return said;
 }
 
 QString as_markdown(const Grid& grid) {

@@ -42,8 +42,10 @@ struct Grid {
   std::function<QString(qint64 id, std::size_t column)> tip = {};
 };
 
-// Puts the column aside where all of two or more rows say the same in it, and returns that; else "".
-QString said_once(Grid& grid, std::size_t column);
+// Puts the column aside where all of two or more rows say the same in it, and returns that; else "". Rows that say
+// nothing there count where `blank` does.
+enum class Blank { counts, is_passed_over };
+QString said_once(Grid& grid, std::size_t column, Blank blank = Blank::counts);
 
 QString as_markdown(const Grid& grid);
 QString as_tsv(const Grid& grid);

@@ -196,6 +196,7 @@ Exploration explore(const Kept& kept, const ExploreWish& wish) {
   std::set<std::string> told = fixed;
   told.insert(out.axis);
   told.insert(facets.begin(), facets.end());
+  out.facets = facets;
 
   std::map<std::string, std::size_t> panel_index;
   for (const CaseResult* result : cases) {

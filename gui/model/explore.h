@@ -44,6 +44,7 @@ struct Exploration {
   std::string common;                 // what all points share
   std::set<std::string> common_axes;  // the axes of that
   bool one_place = true;              // all on one backend or fabric
+  std::vector<std::string> facets;    // the axes that panels are made of
   std::vector<ExplorePanel> panels;
   int shown = 0;
   int filtered_out = 0;                    // cases the filter leaves out

@@ -13,19 +13,25 @@
 namespace assay::gui {
 namespace {
 
-// Numbers before words, then what has most values: sizes make the longest rows.
+// What spreads most cases over most values; numbers before words.
 std::string columns_axis(const std::vector<const CaseInfo*>& infos) {
-  std::map<std::string, std::pair<bool, std::set<std::string>>> axes;
+  struct Use {
+    bool numeric = true;
+    std::size_t cases = 0;
+    std::set<std::string> values;
+  };
+  std::map<std::string, Use> axes;
   for (const CaseInfo* info : infos)
     for (const Parameter& parameter : info->parameters) {
-      auto& [numeric, values] = axes.try_emplace(parameter.name, true, std::set<std::string>()).first->second;
-      numeric = numeric && parameter.number.has_value();
-      values.insert(parameter.text);
+      Use& use = axes[parameter.name];
+      use.numeric = use.numeric && parameter.number.has_value();
+      ++use.cases;
+      use.values.insert(parameter.text);
     }
   std::string best;
-  std::pair<std::size_t, bool> most = {1, false};
+  std::pair<std::size_t, bool> most = {0, true};
   for (const auto& [name, use] : axes)
-    if (const std::pair<std::size_t, bool> rank = {use.second.size(), use.first}; rank > most) {
+    if (const std::pair<std::size_t, bool> rank = {(use.values.size() - 1) * use.cases, use.numeric}; rank > most) {
       most = rank;
       best = name;
     }
@@ -37,9 +43,8 @@ std::string columns_axis(const std::vector<const CaseInfo*>& infos) {
 HeatMap heat_map(const std::vector<const CaseInfo*>& infos, const std::vector<const harness::ComparedCase*>& cases) {
   HeatMap map;
   map.axis = columns_axis(infos);
-  const auto common = common_axes(infos);
-  std::set<std::string> told = common;
-  told.insert(map.axis);
+  CommonAxes told = common_by_technique(infos);
+  for (auto& [technique, axes] : told) axes.insert(map.axis);
   std::map<std::pair<double, std::string>, std::size_t> columns;  // in the order of their numbers
   for (const CaseInfo* info : infos) {
     const Parameter* at = info->parameter(map.axis);
@@ -54,7 +59,8 @@ HeatMap heat_map(const std::vector<const CaseInfo*>& infos, const std::vector<co
     const CaseInfo& info = *infos[i];
     if (!std::isfinite(cases[i]->decision.ratio) || !(cases[i]->decision.ratio > 0)) continue;
     std::string name = info.name;
-    if (const std::string parameters = parameters_text(info, told); !parameters.empty()) name += ", " + parameters;
+    if (const std::string parameters = parameters_text(info, told.at(info.record.technique)); !parameters.empty())
+      name += ", " + parameters;
     if (!info.record.fabric.empty()) name += " · " + where_text(info);
     const auto [row, is_new] = rows.try_emplace(name, map.rows.size());
     if (is_new) map.rows.push_back(name);

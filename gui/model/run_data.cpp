@@ -182,6 +182,7 @@ std::string metric_heading(const std::string& metric) {
 
 std::string metric_title(const std::string& metric) {
   static const std::map<std::string, std::string> titles = {{"flops_rate", "FLOP rate"},
+                                                            {"device_flops", "FLOP rate a device"},
                                                             {"bytes_rate", "byte rate"},
                                                             {"roof_share", "share of roof"},
                                                             {"memory_roof_share", "share of memory roof"},

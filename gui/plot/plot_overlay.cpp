@@ -189,9 +189,14 @@ void PlotOverlay::paint_axes(QPainter& painter, const QRectF& area) const {
     from += bold_metrics.horizontalAdvance(title) + 12;
   }
   painter.restore();
-  if (const double room = view_->width() - from - 6; room > 30)
+  if (const double room = view_->width() - from - 6; room > 30) {
+    QString title = spec.y.title;
+    if (metrics.horizontalAdvance(title) > room)  // the arrow alone says it too
+      title.replace(QStringLiteral("↓ less is better"), QStringLiteral("↓"))
+          .replace(QStringLiteral("↑ more is better"), QStringLiteral("↑"));
     painter.drawText(QRectF(from, 4, room, 18), Qt::AlignLeft | Qt::AlignVCenter,
-                     metrics.elidedText(spec.y.title, Qt::ElideRight, room));
+                     metrics.elidedText(title, Qt::ElideRight, room));
+  }
 }
 
 void PlotOverlay::paint_marks(QPainter& painter, const QRectF& area) const {
@@ -394,8 +399,16 @@ void PlotOverlay::paint_names(QPainter& painter, const QRectF& area) const {
   const QFontMetricsF metrics(painter.font());
   const double room = view_->width() - area.right() - 12;
   if (room < 40) return;
+  // More names than lines of text: how many have none is said in the uppermost line.
+  const double top = area.top() + 2;
+  const auto above = std::count_if(names.begin(), names.end(), [&](const Name& name) { return name.y < top; });
+  if (above > 0) {
+    painter.setPen(theme().dim);
+    painter.drawText(QRectF(area.right() + 9, top - text_height / 2.0, room, text_height),
+                     Qt::AlignLeft | Qt::AlignVCenter, QObject::tr("+ %1 more, in the table").arg(above + 1));
+  }
   for (const Name& name : names) {
-    if (name.y < area.top() - 12) continue;  // more names than lines of text
+    if (above > 0 && name.y < top + text_height - 2) continue;
     painter.setPen(name.series->color);
     painter.drawText(QRectF(area.right() + 9, name.y - text_height / 2.0, room, text_height),
                      Qt::AlignLeft | Qt::AlignVCenter, metrics.elidedText(name.series->name, Qt::ElideMiddle, room));

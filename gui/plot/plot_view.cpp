@@ -198,7 +198,7 @@ void PlotView::lay_out() {
   if (spec_.y.categories.empty())
     for (const PlotSeries& series : spec_.series)
       if (!series.name.isEmpty()) right = std::max(right, names.of(series.name) + 22.0);
-  right = std::min(right, std::max(least_right, 0.34 * width()));
+  right = std::min(right, std::max(least_right, 0.45 * width()));
   const double area_width = std::max(20.0, width() - left - right);
   const double area_height = std::max(20.0, height() - top_margin - bottom_margin);
   chart()->setPlotArea(QRectF(left, top_margin, area_width, area_height));

@@ -45,7 +45,8 @@ void StripPlot::find_range() {
       low = std::min({low, launch.median, launch.q05});
       high = std::max({high, launch.median, launch.q95});
     }
-  axis_.log = log_ && low > 0;
+  constexpr double wide = 8;
+  axis_.log = log_.value_or(high > wide * low) && low > 0;
   if (!std::isfinite(low)) {
     range_ = {0.0, 1.0};
   } else if (axis_.log) {

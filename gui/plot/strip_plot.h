@@ -3,6 +3,7 @@
 // 75, 95% of its samples and the median), the clock while it ran where that could be read, and the share of launch
 // medians below each value.
 #include <QWidget>
+#include <optional>
 #include <vector>
 
 #include "gui/plot/plot_spec.h"
@@ -30,8 +31,8 @@ class StripPlot : public QWidget {
   explicit StripPlot(QWidget* parent = nullptr);
   void show_sides(std::vector<StripSide> sides, const std::string& unit, const std::string& metric);
   const std::vector<StripSide>& sides() const { return sides_; }
-  void set_log(bool log);
-  bool is_log() const { return log_; }
+  void set_log(bool log);  // else as the values ask for: one slow launch must not press all others flat
+  bool is_log() const { return axis_.log; }
   QString tip_at(QPointF place) const;         // the launch there in exact numbers; "" where there is none
   QPointF place_of(std::size_t launch) const;  // the middle of its box; launches of all sides in the order taken
 
@@ -58,7 +59,7 @@ class StripPlot : public QWidget {
   std::vector<StripSide> sides_;
   PlotAxis axis_;
   std::pair<double, double> range_ = {0, 1};
-  bool log_ = false;
+  std::optional<bool> log_;
   bool clocks_ = false;  // any launch knows its clock
 };
 

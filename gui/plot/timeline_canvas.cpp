@@ -539,7 +539,9 @@ void TimelineRuler::paintEvent(QPaintEvent* /*event*/) {
     const double x = left + (tick.value - seconds.first) / (seconds.second - seconds.first) * room;
     if (x < left - 1) continue;
     painter.drawLine(QPointF(x, height() - 5), QPointF(x, height()));
-    painter.drawText(QRectF(x - 60, 1, 120, height() - 6), Qt::AlignCenter, tick.text);
+    const double wide = QFontMetricsF(font).horizontalAdvance(tick.text) + 2;
+    const double start = std::min(x - wide / 2, width() - wide - 2);  // nothing is cut off
+    painter.drawText(QRectF(start, 1, wide, height() - 6), Qt::AlignCenter, tick.text);
   }
 }
 

@@ -71,13 +71,21 @@ QString field(const QString& name, const std::string& value) {
       .arg(theme().dim.name(), name, text_of(value).toHtmlEscaped());
 }
 
-// "a100-80g-sxm.eff_gemm, a100-80g-sxm.eff_attention" -> "eff_gemm + 1": the device is the claim's.
+// eff_gemm -> efficiency of GEMM
+std::string constant_title(const std::string& constant) {
+  constexpr std::string_view efficiency = "eff_";
+  if (!constant.starts_with(efficiency)) return axis_title(constant);
+  const std::string of = constant.substr(efficiency.size());
+  return "efficiency of " + (of == "gemm" ? "GEMM" : axis_title(of));
+}
+
+// "a100-80g-sxm.eff_gemm, a100-80g-sxm.eff_attention" -> "efficiency of GEMM + 1": the device is the claim's.
 GridCell fragile_cell(const std::string& constants) {
   GridCell cell;
   if (constants.empty()) return cell;
   const std::string first = constants.substr(0, constants.find(','));
   const auto more = std::count(constants.begin(), constants.end(), ',');
-  cell.text = text_of(first.substr(first.rfind('.') + 1));
+  cell.text = text_of(constant_title(first.substr(first.rfind('.') + 1)));
   if (more > 0) cell.text += QStringLiteral(" + %1").arg(more);
   cell.color = theme().warn;
   cell.tip = ClaimsView::tr("moving one of these by its residual changes the verdict: %1").arg(text_of(constants));
@@ -131,8 +139,9 @@ ClaimsView::ClaimsView(Session& session, QWidget* parent)
   auto* line = new QHBoxLayout;
   line->addWidget(as_hinge_);
   line->addWidget(timeline_);
-  line->addWidget(finding_, 1);
+  line->addStretch(1);
   down->addLayout(line);
+  down->addWidget(finding_);
   down->addWidget(plot_, 1);
   lower->addWidget(right);
   lower->setSizes({500, 560});

@@ -334,6 +334,7 @@ void CompareView::show_summary() {
   }
   QStringList last;
   if (!common_what_.isEmpty()) last << tr("all: %1").arg(common_what_).toHtmlEscaped();
+  if (!common_why_.isEmpty()) last << common_why_.toHtmlEscaped();
   if (hidden_ > 0) last << hidden_text(tr("%1 hidden by the filter").arg(hidden_));
   if (!last.isEmpty() && lines.size() == 1)
     lines.front() += QStringLiteral(" · ") + last.join(QStringLiteral(" · "));
@@ -414,6 +415,7 @@ void CompareView::show_rows() {
       grid.rows.back().id = static_cast<qint64>(grid.rows.size());
     }
     common_what_ = said_once(grid, comparisons_.size() > 1 ? 3 : 2);
+    common_why_ = said_once(grid, grid.columns.size() - 1, Blank::is_passed_over);
     const QSignalBlocker quiet(rows_);
     rows_->show_grid(std::move(grid));
   }

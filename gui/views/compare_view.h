@@ -73,7 +73,7 @@ class CompareView : public View {
   Told told_;
   std::vector<Place> shown_;           // by the row's id - 1
   std::size_t hidden_ = 0;             // by the filter
-  QString common_what_;                // what is compared, where that is the same in every row
+  QString common_what_, common_why_;   // what is compared, and why it is unsure, where that is the same in every row
   std::optional<Place> explained_of_;  // the case told about below
   bool touched_ = false;               // the user has said what to compare
   QLineEdit* base_;

@@ -82,6 +82,14 @@ bool spreads(const Exploration& exploration) {
   return reach.low > 0 && reach.high > 20 * reach.low;
 }
 
+// The technique of a panel that has several series of one alone: its title says it once.
+std::string only_technique(const Exploration& exploration, const ExplorePanel& panel) {
+  if (!exploration.numeric || panel.series.size() < 2) return "";
+  for (const ExploreSeries& series : panel.series)
+    if (series.technique != panel.series.front().technique || series.variant.empty()) return "";
+  return panel.series.front().name;
+}
+
 QString label_of(const ExploreSeries& series) {
   return text_of(series.name + (series.variant.empty() ? "" : ", " + series.variant));
 }
@@ -276,7 +284,8 @@ void ExploreView::show_controls(const Exploration& exploration) {
 
 PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel& panel) const {
   PlotSpec spec;
-  spec.title = text_of(panel.title);
+  const std::string only = only_technique(exploration, panel);
+  spec.title = text_of(only + (only.empty() || panel.title.empty() ? "" : ": ") + panel.title);
   PlotAxis values;
   values.title = text_of(metric_heading(exploration.metric));
   values.unit = exploration.unit;
@@ -312,7 +321,7 @@ PlotSpec ExploreView::spec_of(const Exploration& exploration, const ExplorePanel
   };
   for (const ExploreSeries& held : panel.series) {
     PlotSeries series;
-    series.name = label_of(held);
+    series.name = only.empty() ? label_of(held) : text_of(held.variant);
     series.color = technique_color(held.technique);
     series.provenance = held.provenance;
     series.marker = marker_shape(held.technique);
@@ -434,6 +443,14 @@ void ExploreView::show_ranking(const Exploration& exploration) {
   }
   const auto ranks = ranking(exploration);
   grid.rows.reserve(ranks.size());
+  std::vector<const CaseInfo*> infos;
+  for (const auto& ranked : ranks) infos.push_back(&ranked.point.result->info);
+  CommonAxes common = common_by_technique(infos);
+  for (auto& [technique, axes] : common) {  // what rows are grouped by is said in each
+    axes.insert(exploration.common_axes.begin(), exploration.common_axes.end());
+    axes.erase(exploration.axis);
+    for (const std::string& facet : exploration.facets) axes.erase(facet);
+  }
   for (const auto& [point, factor] : ranks) {
     const CaseResult& result = *point.result;
     const auto [held, is_new] = rows_.try_emplace(&result);
@@ -450,7 +467,7 @@ void ExploreView::show_ranking(const Exploration& exploration) {
       held->second.cells[2].strong = true;
     }
     GridRow& row = grid.rows.emplace_back(held->second);
-    row.cells[1] = text_of(parameters_text(result.info, exploration.common_axes)) +
+    row.cells[1] = text_of(parameters_text(result.info, common.at(result.info.record.technique))) +
                    (exploration.one_place ? QString() : QStringLiteral(" · ") + text_of(where_text(result.info)));
     row.cells[4] =
         GridCell::number(std::isfinite(factor) ? text_of(fmt::format("{:.2f}x", factor)) : QString(), factor);

@@ -74,6 +74,41 @@ GridRow change_row(const ComparedCase& compared, const CaseInfo& info, const std
   return row;
 }
 
+// The cases themselves, where there is no run before.
+Grid measured_grid(const std::vector<CaseResult>& cases, const std::vector<std::size_t>& kept) {
+  Grid grid;
+  grid.columns = {{OverviewView::tr("technique")},
+                  {OverviewView::tr("case"), false, true},
+                  {OverviewView::tr("what")},
+                  {OverviewView::tr("value"), true},
+                  {OverviewView::tr("95% interval"), true, false, 2},
+                  {OverviewView::tr("where it comes from"), false, false, 1}};
+  std::vector<const CaseInfo*> infos;
+  for (const std::size_t i : kept) infos.push_back(&cases[i].info);
+  const CommonAxes common = common_by_technique(infos);
+  for (const std::size_t i : kept) {
+    const CaseResult& result = cases[i];
+    const Value* value = result.main_value();
+    if (value == nullptr) continue;  // what failed or was skipped is told below
+    GridRow row;
+    row.id = result.info.id;
+    GridCell name(provenance_glyph(value->provenance) + QLatin1Char(' ') + text_of(result.info.name));
+    name.color = technique_color(result.info.record.technique);
+    QString words = text_of(parameters_text(result.info, common.at(result.info.record.technique)));
+    if (!result.info.record.fabric.empty()) words += QStringLiteral(" · ") + text_of(where_text(result.info));
+    row.cells = {name,
+                 words,
+                 text_of(metric_title(value->metric)),
+                 GridCell::number(text_of(value_text(*value)), value->median),
+                 text_of(interval_text(*value)),
+                 text_of(evidence_text(*value))};
+    row.cells[1].tip = text_of(result.info.record.key);
+    row.cells[3].tip = text_of(exact_text(*value));
+    grid.rows.push_back(std::move(row));
+  }
+  return grid;
+}
+
 }  // namespace
 
 // Verdicts of all claims as one bar, each part with its word and count.
@@ -258,9 +293,14 @@ void OverviewView::show_machines() {
 
 void OverviewView::show_changes() {
   Listed now{judged_, {}, theme().dark};
-  for (std::size_t i = 0; i < compared_.size(); ++i)
-    if (matches(session().filter(), compared_[i].second)) now.rows.push_back(i);
-  const std::size_t hidden = compared_.size() - now.rows.size();
+  // With nothing to compare with, what was measured is what there is to see.
+  const auto& cases = judged_->cases;
+  const bool pairs = !compared_.empty();
+  const std::size_t all = pairs ? compared_.size() : cases.size();
+  for (std::size_t i = 0; i < all; ++i)
+    if (pairs ? matches(session().filter(), compared_[i].second) : matches(session().filter(), cases[i]))
+      now.rows.push_back(i);
+  const std::size_t hidden = all - now.rows.size();
   const auto select = [&] {
     if (const auto selected = session().selected_case()) changes_->select_id(*selected);
   };
@@ -273,7 +313,7 @@ void OverviewView::show_changes() {
     show_health();
   }
   Grid grid;
-  if (held_.before) {
+  if (pairs) {
     grid.columns = {{tr("verdict")},
                     {tr("technique")},
                     {tr("case"), false, true},
@@ -296,11 +336,16 @@ void OverviewView::show_changes() {
                                      common.at(infos[i]->record.technique),
                                      places.at(infos[i]->record.technique).size() > 1));
   }
+  if (!pairs) grid = measured_grid(cases, listed_.rows);
   const bool none = held_.before && held_.slower + held_.faster == 0 && !held_.changes.empty();
-  QString title = held_.before ? tr("What changed") : tr("Nothing to compare with yet");
+  QString title = held_.before ? tr("What changed") : tr("Measured; nothing to compare with yet");
   if (none) title = tr("Nothing significant changed");
   if (held_.before && held_.changes.empty()) title = tr("No case is in both runs");
   title = title.toHtmlEscaped();
+  if (pairs && !grid.rows.empty())
+    if (const QString why = said_once(grid, grid.columns.size() - 1, Blank::is_passed_over); !why.isEmpty())
+      title += QStringLiteral(" &nbsp;<span style='font-size:13px; font-weight:400; color:%1'>%2</span>")
+                   .arg(theme().dim.name(), why.toHtmlEscaped());
   if (hidden > 0) title += QStringLiteral(" &nbsp;") + hidden_text(tr("%1 hidden by the filter").arg(hidden));
   changes_title_->setText(title);
   changes_->setVisible(!grid.rows.empty());

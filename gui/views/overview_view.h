@@ -28,7 +28,7 @@ class OverviewView : public View {
 
   struct Listed {  // what the table of changes was made of
     std::shared_ptr<const RunData> data;
-    std::vector<std::size_t> rows;  // of what is compared
+    std::vector<std::size_t> rows;  // of what is compared; of a run that is compared with nothing its cases
     bool dark = false;
     bool operator==(const Listed&) const = default;
   };

@@ -329,7 +329,7 @@ void TimelineView::list_others(const RunData& data) {
   against_->clear();
   against_->addItem(tr("hold against ..."));
   for (const Other& other : others_) against_->addItem(other.title);
-  against_->setEnabled(!others_.empty());
+  against_->setVisible(!others_.empty());
 }
 
 void TimelineView::hold_against(int row) {

@@ -173,6 +173,31 @@ TEST(Tables, ALongTextGoesOnInTheNextLineAndARowIsAsHighAsItNeeds) {
   EXPECT_EQ(heights(900), wide);
 }
 
+TEST(Tables, WhatAllRowsThatSayAnythingSayIsPutAside) {
+  Grid grid;
+  grid.columns = {{QStringLiteral("case")}, {QStringLiteral("why")}};
+  for (const char* why : {"taken apart", "", "taken apart"})
+    grid.rows.push_back({{QStringLiteral("a"), QString::fromLatin1(why)}});
+  EXPECT_EQ(said_once(grid, 1), QString());  // a row without a reason counts
+  EXPECT_FALSE(grid.columns[1].aside);
+  EXPECT_EQ(said_once(grid, 1, Blank::is_passed_over), QStringLiteral("taken apart"));
+  EXPECT_TRUE(grid.columns[1].aside);
+  EXPECT_EQ(as_csv(grid).count(QStringLiteral("taken apart")), 2);
+}
+
+TEST(LaunchPlot, OneSlowLaunchDoesNotPressTheOthersFlat) {
+  StripPlot plot;
+  StripSide side;
+  side.launches = {{1, 0.9, 0.95, 1.05, 1.1, 1, 9, 0}, {1, 0.9, 0.95, 1.05, 1.3, 2, 9, 0}};
+  plot.show_sides({side}, "s", "time");
+  EXPECT_FALSE(plot.is_log());
+  side.launches[1].q95 = 20;
+  plot.show_sides({side}, "s", "time");
+  EXPECT_TRUE(plot.is_log());
+  plot.set_log(false);
+  EXPECT_FALSE(plot.is_log());
+}
+
 class Words : public testing::Test {
  protected:
   Words() {

@@ -57,6 +57,19 @@ TEST_F(Views, OverviewCountsTheVerdictsOfTheSharedLibrary) {
   EXPECT_EQ(overview.table().rows.size(), comparison.cases.size());
 }
 
+TEST_F(Views, OverviewOfTheFirstRunShowsWhatWasMeasured) {
+  window.session().choose_run(store().runs().back().id);
+  auto& overview = view_of<OverviewView>(window, "overview");
+  const Grid table = overview.table();
+  std::size_t timed = 0;
+  for (const CaseResult& result : window.session().run()->cases) timed += result.main_value() != nullptr ? 1 : 0;
+  EXPECT_EQ(table.rows.size(), timed);
+  EXPECT_GT(timed, 3U);
+  const CaseResult& first = window.session().run()->cases.front();
+  EXPECT_EQ(table.rows[0].id, first.info.id);
+  EXPECT_EQ(table.rows[0].cells[3].text, text_of(value_text(*first.main_value())));
+}
+
 TEST_F(Views, OverviewShowsAFailedCaseWithItsReason) {
   const Grid& health = view_of<OverviewView>(window, "overview").health().grid();
   ASSERT_FALSE(health.rows.empty());
