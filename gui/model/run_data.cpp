@@ -138,6 +138,13 @@ RunData load_run(results_db::Store& store, const results_db::RunRecord& run) {
   return data;
 }
 
+std::pair<int, int> usual_powers(const std::string& unit) {
+  if (unit == "s") return {-4, 0};
+  for (const char* counted : {"request", "token", "parameter", "cycle"})
+    if (unit.starts_with(counted)) return {0, 6};
+  return {-4, 6};
+}
+
 std::string value_text(double value, const std::string& unit, const std::string& metric) {
   if (std::isnan(value)) return "";
   if (unit == "1") {
@@ -146,6 +153,10 @@ std::string value_text(double value, const std::string& unit, const std::string&
     return share ? fmt::format("{:.1f}%", 100 * value) : fmt::format("{:.4g}", value);
   }
   if (unit == "count") return fmt::format("{:.6g}", value);
+  const auto [least, largest] = usual_powers(unit);
+  const double size = std::abs(value);
+  if ((size >= 1000 && largest == 0) || (size < 1 && least == 0))
+    return size < 1 ? fmt::format("{:.3g} {}", value, unit) : fmt::format("{:.0f} {}", value, unit);
   return datasets::format_si(value, unit);
 }
 
@@ -189,10 +200,20 @@ std::string metric_title(const std::string& metric) {
                                                             {"ttft_p50", "TTFT, median"},
                                                             {"ttft_p99", "TTFT, 99th percentile"},
                                                             {"tbt_p99", "TBT, 99th percentile"},
+                                                            {"ttft", "TTFT"},
+                                                            {"tbt", "TBT"},
+                                                            {"tpot", "TPOT"},
                                                             {"mfu", "MFU"},
                                                             {"hfu", "HFU"}};
   const auto found = titles.find(metric);
-  return found == titles.end() ? axis_title(metric) : found->second;
+  if (found != titles.end()) return found->second;
+  // ttft_p90 -> TTFT, 90th percentile
+  const std::size_t p = metric.rfind("_p");
+  if (p == std::string::npos || p + 2 >= metric.size() ||
+      metric.find_first_not_of("0123456789", p + 2) != std::string::npos)
+    return axis_title(metric);
+  const std::string level = metric.substr(p + 2);
+  return metric_title(metric.substr(0, p)) + (level == "50" ? ", median" : ", " + level + "th percentile");
 }
 
 std::string evidence_text(const Value& value) {

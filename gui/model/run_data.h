@@ -2,6 +2,7 @@
 // One run as views need it: cases with their values reduced over launches. Read once, then only looked at.
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gui/model/case_text.h"
@@ -47,6 +48,8 @@ RunData load_run(results_db::Store& store, const results_db::RunRecord& run);
 // "12.3 ms", "45%" where the unit is 1 and the metric a share; "" for NaN.
 std::string value_text(double value, const std::string& unit, const std::string& metric);
 std::string value_text(const Value& value);
+// The least and largest power of 1000 that a unit is written with: nobody speaks of millirequests or kiloseconds.
+std::pair<int, int> usual_powers(const std::string& unit);
 std::string range_text(double low, double high, const std::string& unit, const std::string& metric);
 std::string interval_text(const Value& value);          // "12.1 to 12.6 ms"; "" where there is none
 std::string exact_text(const Value& value);             // "0.0123456789 s", all digits that a clock can give

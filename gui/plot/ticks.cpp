@@ -24,7 +24,8 @@ QString number_text(const PlotAxis& axis, double value, double step) {
     return text_of(fmt::format("{:.6g}", value));
   }
   constexpr const char* prefixes[] = {"p", "n", "u", "m", "", "k", "M", "G", "T", "P", "E"};
-  const int group = std::clamp(static_cast<int>(std::floor(std::log10(std::abs(value)) / 3 + 1e-9)), -4, 6);
+  const auto [least, largest] = usual_powers(axis.unit);
+  const int group = std::clamp(static_cast<int>(std::floor(std::log10(std::abs(value)) / 3 + 1e-9)), least, largest);
   const double scaled = value / std::pow(10, 3 * group);
   const double fine = step > 0 ? step / std::pow(10, 3 * group) : scaled;
   const int decimals = std::clamp(static_cast<int>(std::ceil(-std::log10(std::abs(fine)) - 1e-9)), 0, 4);

@@ -22,8 +22,8 @@ int percentile_of(const std::string& metric) {  // 99 of ttft_p99; 0: it is none
   return std::stoi(metric.substr(p + 2));
 }
 
-QString name_of(const FrontPoint& point) {
-  const std::string parameters = parameters_text(point.result->info);
+QString name_of(const FrontPoint& point, const std::set<std::string>& common) {
+  const std::string parameters = parameters_text(point.result->info, common);
   return text_of(point.result->info.name + (parameters.empty() ? "" : ", " + parameters));
 }
 
@@ -147,13 +147,16 @@ QString limit_text(const Front& front, double limit) {
   const std::string unit = front.points.front().x.unit;
   std::set<Provenance> provenances;
   for (const FrontPoint& point : front.points) provenances.insert(point.y.provenance);
+  std::vector<const CaseInfo*> infos;
+  for (const FrontPoint& point : front.points) infos.push_back(&point.result->info);
+  const auto common = common_axes(infos);
   QStringList parts;
   for (const Provenance provenance : provenances) {
     const FrontPoint* best = best_inside(front, limit, provenance);
-    parts << (best == nullptr
-                  ? QObject::tr("%1: nothing").arg(QString::fromLatin1(to_string(provenance)))
-                  : QObject::tr("%1: %2 with %3")
-                        .arg(QString::fromLatin1(to_string(provenance)), text_of(value_text(best->y)), name_of(*best)));
+    parts << (best == nullptr ? QObject::tr("%1: nothing").arg(QString::fromLatin1(to_string(provenance)))
+                              : QObject::tr("%1: %2 with %3")
+                                    .arg(QString::fromLatin1(to_string(provenance)), text_of(value_text(best->y)),
+                                         name_of(*best, common)));
   }
   QString text = QObject::tr("best %1 with %2 %3 %4: %5")
                      .arg(text_of(metric_title(front.y_metric)), text_of(metric_title(front.x_metric)),

@@ -376,10 +376,12 @@ void TimelineView::show_summary() {
       data_of_run && shown_ >= 0 ? data_of_run->find(found_[static_cast<std::size_t>(shown_)].case_id) : nullptr;
   const auto [from, to] = stretch();
   const auto span = static_cast<double>(to - from);
-  QString text = canvas_->measured()
-                     ? tr("measured stretch: %1, beginning at %2")
-                           .arg(time_text(span), time_text(static_cast<double>(from - data.begin)))
-                     : tr("%1 bars on %2 lanes over %3").arg(data.bars).arg(data.lanes.size()).arg(time_text(span));
+  QString text = canvas_->measured() ? tr("measured stretch: %1, beginning at %2")
+                                           .arg(time_text(span), time_text(static_cast<double>(from - data.begin)))
+                                     : tr("%1 bars on %2 %3 over %4")
+                                           .arg(data.bars)
+                                           .arg(data.lanes.size())
+                                           .arg(data.lanes.size() == 1 ? tr("lane") : tr("lanes"), time_text(span));
   if (!canvas_->measured() && data.end > data.begin)
     text += tr("; the chain that ends last works %1% of it")
                 .arg(std::lround(100.0 * static_cast<double>(data.critical_busy) /

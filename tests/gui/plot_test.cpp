@@ -173,6 +173,16 @@ TEST(Tables, ALongTextGoesOnInTheNextLineAndARowIsAsHighAsItNeeds) {
   EXPECT_EQ(heights(900), wide);
 }
 
+TEST(Numbers, AreWrittenWithThePrefixesThatPeopleUse) {
+  EXPECT_EQ(value_text(0.958, "request/s", "request_throughput"), "0.958 request/s");
+  EXPECT_EQ(value_text(2080, "s", "ttft_p90"), "2080 s");
+  EXPECT_EQ(value_text(0.0123, "s", "time"), "12.3 ms");
+  EXPECT_EQ(value_text(2.5e12, "FLOP/s", "flops_rate"), "2.50 TFLOP/s");
+  EXPECT_EQ(metric_title("ttft_p90"), "TTFT, 90th percentile");
+  EXPECT_EQ(metric_title("scheduling_delay_p50"), "scheduling delay, median");
+  EXPECT_EQ(metric_title("tbt_p99"), "TBT, 99th percentile");
+}
+
 TEST(Tables, WhatAllRowsThatSayAnythingSayIsPutAside) {
   Grid grid;
   grid.columns = {{QStringLiteral("case")}, {QStringLiteral("why")}};
