@@ -76,7 +76,7 @@ TEST(Opening, RefusesANewerSchema) {
     raw.exec("PRAGMA user_version = 99");
   }
   EXPECT_EQ(opening(path),
-            path + ": written by a newer assay (schema version 99, this one knows up to 3); use that one");
+            path + ": written by a newer assay (schema version 99, this one knows up to 4); use that one");
   EXPECT_EQ(opening(path, Open::create), opening(path));
 }
 
@@ -160,7 +160,7 @@ TEST(Opening, UpgradesAnOlderFileInPlaceWhenWriting) {
   {
     Store store = Store::open(path, Open::read_write);
     ASSERT_EQ(store.notes().size(), 1U);
-    EXPECT_EQ(store.notes()[0], path + ": upgraded from schema version 1 to 3");
+    EXPECT_EQ(store.notes()[0], path + ": upgraded from schema version 1 to 4");
     expect_version_1_content(store);
   }
   Store again = Store::open(path, Open::read_only);

@@ -253,7 +253,8 @@ TEST(StreamBpClaims, HoldWhatTheProgramHolds) {
     for (const int chunks : {1, 12}) {
       model.numbers["vocab"] = vocab;
       double held = 0;
-      for (const auto& entry : counts(plan_of(model, kTokens, chunks, 1, true)).ranks.front().memory.entries()) {
+      const RunReport run = counts(plan_of(model, kTokens, chunks, 1, true));
+      for (const auto& entry : run.ranks.front().memory.entries()) {
         const std::string_view name = entry.name;
         const auto outside = {"weights", "gradients of the weights", "x", "z", "dx", "dz", "loss"};
         if (std::ranges::find(outside, name) == outside.end()) held += static_cast<double>(entry.at_peak);
